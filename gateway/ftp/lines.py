@@ -1,0 +1,64 @@
+"""Lines of the control connection (RFC 959 section 5.3: each ends in CRLF), under a limit.
+
+A reader is fed whatever arrives and gives one line at a time, so that its owner can stop between any two: what is not
+asked for stays here, and no more of it than one read and one line.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import attrs
+
+
+class Unclean(enum.Enum):
+    """Why a line was dropped."""
+
+    TOO_LONG = "line too long"
+    NUL = "NUL in a line"
+    BARE_CR = "carriage return inside a line"
+
+
+@attrs.define
+class LineReader:
+    """Splits a stream into lines; a bare LF ends a line as well as CRLF does.
+
+    :param limit: the longest line, in bytes, its end of line not counted.
+    """
+
+    limit: int
+    _buffer: bytearray = attrs.field(factory=bytearray, init=False, repr=False)
+    _searched: int = attrs.field(default=0, init=False)
+    _overflowing: bool = attrs.field(default=False, init=False)
+
+    def feed(self, data: bytes) -> None:
+        """Takes what the peer sent."""
+        self._buffer += data
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is left: no line, and no beginning of one."""
+        return not self._buffer and not self._overflowing
+
+    def next_line(self) -> bytes | Unclean | None:
+        """The next line without its end, or why it was dropped; None where more must arrive first."""
+        end = self._buffer.find(b"\n", self._searched)
+        if end < 0:
+            if len(self._buffer) > self.limit + 1:  # the line and the CR of its end
+                self._overflowing = True
+            if self._overflowing:
+                self._buffer.clear()
+            self._searched = len(self._buffer)
+            return None
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
+        self._searched = 0
+        overflowed, self._overflowing = self._overflowing, False
+        line = line.removesuffix(b"\r")
+        if overflowed or len(line) > self.limit:
+            return Unclean.TOO_LONG
+        if b"\0" in line:
+            return Unclean.NUL
+        if b"\r" in line:
+            return Unclean.BARE_CR
+        return line

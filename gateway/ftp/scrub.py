@@ -1,0 +1,80 @@
+"""Takes the origin's address and name out of its replies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address
+
+import attrs
+
+from gateway.ftp.replies import Reply
+
+Address = IPv4Address | IPv6Address
+
+_IPV6 = re.compile(rb"(?<![0-9A-Fa-f:.])[0-9A-Fa-f:]*:[0-9A-Fa-f:.]+(?:%[0-9A-Za-z]+)?")
+
+
+@attrs.frozen
+class Scrubber:
+    """Replaces what would tell where the origin is.
+
+    :param address: the origin's address.
+    :param public: the text that stands in its place, an address or a name.
+    :param host: the origin's host name, or None where it is known by its address alone.
+    :param name: what stands in the place of that host name.
+    """
+
+    address: Address
+    public: str
+    host: str | None
+    name: str
+    _patterns: tuple[tuple[re.Pattern[bytes], bytes], ...] = attrs.field(init=False, repr=False)
+
+    @_patterns.default
+    def _compile(self) -> tuple[tuple[re.Pattern[bytes], bytes], ...]:
+        return tuple(self._rules())
+
+    def _rules(self) -> Iterable[tuple[re.Pattern[bytes], bytes]]:
+        if isinstance(self.address, IPv4Address):
+            dotted = str(self.address)
+            yield _number(dotted), self.public.encode()
+            yield _number(dotted.replace(".", ",")), self._in_commas.encode()
+        if self.host is not None:
+            yield (
+                re.compile(rb"(?<![\w-])%s(?![\w-])" % re.escape(self.host.encode()), re.IGNORECASE),
+                self.name.encode(),
+            )
+
+    @property
+    def _in_commas(self) -> str:
+        """What stands for an address written as in a 227."""
+        try:
+            return str(IPv4Address(self.public)).replace(".", ",")
+        except ValueError:
+            return self.name
+
+    def scrub(self, reply: Reply) -> Reply:
+        """The reply without the origin's address or name in it; its code and marks stay as they are."""
+        lines = tuple(self._line(line) for line in reply.lines)
+        return reply if lines == reply.lines else attrs.evolve(reply, lines=lines)
+
+    def _line(self, line: bytes) -> bytes:
+        for pattern, replacement in self._patterns:
+            line = pattern.sub(lambda _, text=replacement: text, line)  # type: ignore[misc]
+        if isinstance(self.address, IPv6Address) and b":" in line:
+            line = _IPV6.sub(self._ipv6, line)
+        return line
+
+    def _ipv6(self, match: re.Match[bytes]) -> bytes:
+        """One address can be written in many ways (RFC 4291 section 2.2): compare values."""
+        text = match[0].rstrip(b".:") if not match[0].endswith(b"::") else match[0]
+        try:
+            same = IPv6Address(text.decode()) == self.address
+        except ValueError:
+            return match[0]
+        return self.public.encode() + match[0][len(text) :] if same else match[0]
+
+
+def _number(text: str) -> re.Pattern[bytes]:
+    return re.compile(rb"(?<![0-9])%s(?![0-9])" % re.escape(text.encode()))
