@@ -1,0 +1,115 @@
+"""What a session asks to be done, in this order."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+
+import attrs
+
+from gateway.session.events import Deadline
+
+
+class Outcome(enum.Enum):
+    """How a session ended. The value is what events and the log say."""
+
+    QUIT = "quit"
+    CLIENT_LOST = "client lost"
+    CLIENT_UNCLEAN = "client sent unclean lines"
+    CLIENT_FOREIGN = "client speaks no FTP"
+    ORIGIN_UNREACHABLE = "origin unreachable"
+    ORIGIN_SILENT = "origin sent no greeting"
+    ORIGIN_REFUSED = "origin refused the session"
+    ORIGIN_CLOSED = "origin closed the session"
+    ORIGIN_BROKE = "origin speaks no FTP"
+    ORIGIN_LOST = "origin lost"
+    LOGIN_TIMEOUT = "login timeout"
+    IDLE_TIMEOUT = "idle timeout"
+    DRAINED = "gateway stopped"
+
+
+@attrs.frozen
+class ConnectOrigin:
+    """Resolve the origin's name anew and connect."""
+
+
+@attrs.frozen
+class SendToClient:
+    """Send these bytes, in one write."""
+
+    data: bytes
+
+
+@attrs.frozen
+class SendToOrigin:
+    """Send these bytes, in one write. They may hold a password: never log them."""
+
+    data: bytes = attrs.field(repr=False)
+
+
+@attrs.frozen
+class OpenData:
+    """Listen on the public port for the client, and end the data channel there was; its origin's port is dialled
+    once the client came."""
+
+    origin_port: int
+    public_port: int
+
+
+@attrs.frozen
+class DialData:
+    """Dial the origin's data port now, whether or not the client came."""
+
+
+@attrs.frozen
+class ReleaseData:
+    """The transfer is complete: the data channel may go when both sides are done with it."""
+
+
+@attrs.frozen
+class AbortData:
+    """End the data channel at once, and never so that what it carried looks whole."""
+
+
+@attrs.frozen
+class Arm:
+    """Start a deadline, anew where it runs."""
+
+    deadline: Deadline
+
+
+@attrs.frozen
+class Disarm:
+    """Stop a deadline."""
+
+    deadline: Deadline
+
+
+@attrs.frozen
+class Note:
+    """Write an event down. Fields never hold an argument of the client's."""
+
+    name: str
+    fields: Mapping[str, str | int] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class Close:
+    """Close both control connections once what was sent is flushed, and the data channel now."""
+
+    outcome: Outcome
+
+
+Action = (
+    ConnectOrigin
+    | SendToClient
+    | SendToOrigin
+    | OpenData
+    | DialData
+    | ReleaseData
+    | AbortData
+    | Arm
+    | Disarm
+    | Note
+    | Close
+)

@@ -1,0 +1,381 @@
+"""The judge of one control connection.
+
+Commands wait in one queue and are judged when their turn comes, so a local answer is in its place by itself. One
+command is before the origin at a time; only STAT, NOOP and ABOR may stand beside a transfer (RFC 959 section 4.1.3).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from ipaddress import IPv6Address
+from typing import assert_never
+
+import attrs
+
+from gateway.ftp.commands import VERBS, Command
+from gateway.ftp.lines import Unclean
+from gateway.ftp.replies import Reply, features
+from gateway.ftp.scrub import Scrubber
+from gateway.session import actions as do
+from gateway.session import events as on
+from gateway.session.actions import Action, Outcome
+from gateway.session.events import Address, Deadline, Event
+from gateway.session.policy import Policy
+from gateway.session.ports import PassivePorts
+from gateway.session.tables import LOGIN, PHASE, Cause, Login, Machine, Phase
+from gateway.session.transfers import Transfers
+
+MAX_QUEUED = 64
+MAX_UNCLEAN = 3
+
+UNCLEAN = Reply.of(500, "Line too long or not clean.")
+TOO_UNCLEAN = Reply.of(421, "Too many bad lines; closing control connection.")
+NOT_FTP = Reply.of(421, "This is an FTP server; closing control connection.")
+UNAVAILABLE = Reply.of(421, "Service not available; closing control connection.")
+LOGIN_TIMEOUT = Reply.of(421, "Login timeout; closing control connection.")
+IDLE_TIMEOUT = Reply.of(421, "Idle timeout; closing control connection.")
+STOPPING = Reply.of(421, "Service is shutting down; closing control connection.")
+PASV_AFTER_ALL = Reply.of(503, "PASV is not allowed after EPSV ALL.")
+PASV_OVER_IPV6 = Reply.of(425, "PASV cannot name an IPv6 address; use EPSV.")
+
+# What answers a command that stands beside a transfer, and no transfer.
+_BESIDE = {b"STAT": (211, 212, 213), b"NOOP": (200,), b"ABOR": (225, 226)}
+_ABOR_UNKNOWN = (500, 502)
+_PASSIVE_CODE = {b"PASV": 227, b"EPSV": 229}
+_LOGIN_VERBS = (b"USER", b"PASS", b"ACCT")
+
+
+@attrs.frozen
+class Setting:
+    """What a session is told when it begins.
+
+    :param name: the application's name.
+    :param origin_host: the origin's host name; None where the configuration has its address.
+    :param client: the client's address.
+    :param public: the address or name that stands in the place of the origin's address.
+    :param ports: the origin's passive ports.
+    :param policy: which commands are refused.
+    :param banner: the text of the greeting; None for the origin's own.
+    """
+
+    name: str
+    origin_host: str | None
+    client: Address
+    public: str
+    ports: PassivePorts
+    policy: Policy
+    banner: str | None
+
+
+@attrs.define
+class ControlSession:
+    """One client, one origin, and the control connection between them."""
+
+    setting: Setting = attrs.field(repr=False)
+    _actions: list[Action] = attrs.field(factory=list, init=False, repr=False)
+    _transfers: Transfers = attrs.field(init=False)
+    _phase: Machine[Phase] = attrs.field(factory=lambda: Machine(PHASE, Phase.NEW), init=False)
+    _login: Machine[Login] = attrs.field(factory=lambda: Machine(LOGIN, Login.OUT), init=False)
+    _queue: deque[Command | Unclean] = attrs.field(factory=deque, init=False, repr=False)
+    _outstanding: list[Command] = attrs.field(factory=list, init=False, repr=False)
+    _behind: deque[Reply] = attrs.field(factory=deque, init=False, repr=False)  # a completion that is held
+    _scrubber: Scrubber = attrs.field(init=False, repr=False)
+    _unclean: int = attrs.field(default=0, init=False)
+    _epsv_all: bool = attrs.field(default=False, init=False)
+    _draining: bool = attrs.field(default=False, init=False)
+    _origin_gone: bool = attrs.field(default=False, init=False)
+
+    @_transfers.default
+    def _no_transfers(self) -> Transfers:
+        return Transfers(self.setting.ports, self._actions)
+
+    @property
+    def hungry(self) -> bool:
+        """Whether more commands may be given to it; where not, the client is not read (back-pressure)."""
+        return len(self._queue) < MAX_QUEUED and not self.ended
+
+    @property
+    def ended(self) -> bool:
+        """Whether the session is over; it then asks for nothing any more."""
+        return self._phase.state is Phase.ENDED
+
+    def receive(self, event: Event) -> list[Action]:
+        """Judges what happened; gives what is to be done, in order."""
+        if not self.ended:
+            self._judge(event)
+        while not self.ended and self._queue and self._may_go(self._queue[0]):
+            self._take(self._queue.popleft())
+        actions = self._actions.copy()
+        self._actions.clear()
+        return actions
+
+    def _judge(self, event: Event) -> None:
+        match event:
+            case on.Started():
+                self._phase.move(Cause.STARTED)
+                self._do(do.Note("connect"), do.Arm(Deadline.LOGIN), do.ConnectOrigin())
+            case on.OriginConnected(address):
+                self._phase.move(Cause.ORIGIN_CONNECTED)
+                setting = self.setting
+                self._scrubber = Scrubber(address, setting.public, setting.origin_host, setting.name)
+            case on.OriginFailed(reason):
+                self._origin_error(reason)
+                self._end(Outcome.ORIGIN_UNREACHABLE, UNAVAILABLE)
+            case on.CommandReceived(command):
+                if command.foreign:
+                    self._end(Outcome.CLIENT_FOREIGN, NOT_FTP)
+                    return
+                self._queue.append(command)
+                self._rest()
+            case on.UncleanReceived(unclean):
+                self._queue.append(unclean)
+            case on.ForeignReceived():
+                self._end(Outcome.CLIENT_FOREIGN, NOT_FTP)
+            case on.ReplyReceived(reply):
+                self._reply(reply)
+            case on.OriginBroke(reason):
+                self._origin_error(reason)
+                self._end(Outcome.ORIGIN_BROKE, UNAVAILABLE)
+            case on.DataListening(host):
+                self._send(self._transfers.listening(host))
+            case on.DataConnected():
+                self._forward(self._transfers.connected())
+            case on.DataDelivered(towards):
+                self._completed(self._transfers.delivered(towards))
+            case on.DataEnded():
+                self._completed(self._transfers.ended())
+                self._rest()
+            case on.ClientLost():
+                self._end(Outcome.CLIENT_LOST)
+            case on.OriginLost():
+                self._lose_origin()
+            case on.DeadlinePassed(deadline):
+                self._deadline(deadline)
+            case on.Draining():
+                self._draining = True
+                self._drain()
+            case on.Stopped():
+                self._end(Outcome.DRAINED, STOPPING)
+            case _:
+                assert_never(event)
+
+    # Commands
+
+    def _may_go(self, item: Command | Unclean) -> bool:
+        abort = isinstance(item, Command) and item.verb == b"ABOR"
+        if self._phase.state is not Phase.OPEN or self._origin_gone:
+            return False
+        if self._transfers.completing and abort:
+            return True
+        if self._transfers.busy:
+            return False
+        if self._transfers.under_way:
+            return isinstance(item, Command) and item.verb in _BESIDE and self._refusal(item) is None
+        # An ABOR that followed a transfer may have had its only answer in that of the transfer.
+        return all(command.verb == b"ABOR" for command in self._outstanding)
+
+    def _take(self, item: Command | Unclean) -> None:
+        if isinstance(item, Unclean):
+            self._take_unclean(item)
+            return
+        refusal = self._refusal(item)
+        if refusal is not None:
+            fields = {"verb": _verb_name(item), "reply": refusal.lines[0].decode()}
+            self._do(do.Note("commandRefused", fields))
+            self._send(refusal)
+            return
+        verb = VERBS.get(item.verb)
+        if verb is not None and verb.transfers:
+            match self._transfers.begin(item):
+                case Reply() as answer:
+                    self._send(answer)
+                case command:
+                    self._forward(command)
+            if self._transfers.moving:
+                self._do(do.Disarm(Deadline.IDLE))
+            return
+        if item.verb == b"ABOR" and self._transfers.completing:
+            self._completed(self._transfers.give_up())
+        if item.verb == b"EPSV" and self._families_differ and (item.argument or b"").strip() in (b"1", b"2"):
+            item = Command(b"EPSV")
+        self._forward(item)
+
+    def _take_unclean(self, unclean: Unclean) -> None:
+        self._unclean += 1
+        self._do(
+            do.Note("commandRefused", {"verb": "?", "reply": UNCLEAN.lines[0].decode(), "reason": unclean.value})
+        )
+        self._send(UNCLEAN)
+        if self._unclean == MAX_UNCLEAN:
+            self._end(Outcome.CLIENT_UNCLEAN, TOO_UNCLEAN)
+
+    def _refusal(self, command: Command) -> Reply | None:
+        if (refusal := self.setting.policy.refusal(command)) is not None:
+            return refusal
+        if command.verb == b"PASV":
+            if self._epsv_all:
+                return PASV_AFTER_ALL
+            if isinstance(self.setting.client, IPv6Address):
+                return PASV_OVER_IPV6
+        return None
+
+    def _forward(self, command: Command | None) -> None:
+        if command is not None:
+            self._outstanding.append(command)
+            self._do(do.SendToOrigin(command.render()))
+
+    # Replies
+
+    def _reply(self, reply: Reply) -> None:
+        if self._phase.state is Phase.GREETING:
+            self._greet(reply)
+        elif self._transfers.completing:
+            self._behind.append(reply)
+            if len(self._behind) > MAX_QUEUED:
+                self._origin_error("replies to no command")
+                self._end(Outcome.ORIGIN_BROKE, UNAVAILABLE)
+        else:
+            self._settle(reply)
+
+    def _greet(self, reply: Reply) -> None:
+        if not reply.preliminary and not reply.positive:
+            self._end(Outcome.ORIGIN_REFUSED, self._scrubber.scrub(reply))
+            return
+        if reply.positive:
+            self._phase.move(Cause.GREETED)
+            self._do(do.Arm(Deadline.IDLE))
+            if self.setting.banner is not None:
+                reply = Reply.of(220, self.setting.banner)
+        self._send(self._scrubber.scrub(reply))
+
+    def _settle(self, reply: Reply) -> None:
+        """Finds the command that a reply answers, and sends the reply on."""
+        clean = self._scrubber.scrub(reply)
+        if reply.code == 421:
+            self._end(Outcome.ORIGIN_CLOSED, clean)
+            return
+        command = self._match(reply)
+        if command is None:
+            self._origin_error("reply to no command")
+            return
+        verb = VERBS.get(command.verb)
+        transfers = verb is not None and verb.transfers
+        if reply.preliminary:
+            if transfers:
+                self._transfers.preliminary()
+            self._send(clean)
+            return
+        self._outstanding.remove(command)
+        if transfers:
+            aborting = any(beside.verb == b"ABOR" for beside in self._outstanding)
+            self._completed(self._transfers.final(clean, aborting))
+            if self._transfers.completing and not reply.positive:
+                self._do(do.Arm(Deadline.LINGER))
+            return
+        answer = self._effect(command, clean)
+        if answer is not None:
+            self._send(answer)
+        if command.verb == b"QUIT" and reply.positive:
+            self._end(Outcome.QUIT)
+
+    def _match(self, reply: Reply) -> Command | None:
+        if not self._outstanding:
+            return None
+        head, *beside = self._outstanding
+        for command in beside:
+            if reply.code in _BESIDE.get(command.verb, ()) and not (
+                command.verb == b"ABOR" and self._transfers.under_way
+            ):
+                return command
+        if head.verb == b"ABOR" and beside and reply.code not in (*_BESIDE[b"ABOR"], *_ABOR_UNKNOWN):
+            self._outstanding.pop(0)
+        return self._outstanding[0]
+
+    def _effect(self, command: Command, reply: Reply) -> Reply | None:
+        """What a final reply means besides its text; gives the reply to send, None where it has to wait."""
+        if command.verb in _LOGIN_VERBS and reply.code == 230:
+            self._login.move(Cause.LOGGED_IN)
+            self._do(do.Disarm(Deadline.LOGIN))
+        elif command.verb == b"REIN" and reply.positive:
+            self._login.move(Cause.REINITIALIZED)
+            self._do(do.Arm(Deadline.LOGIN))
+        elif command.verb == b"FEAT" and reply.positive:
+            return features(reply, self.setting.policy.hidden)
+        elif command.verb == b"EPSV" and (command.argument or b"").strip().upper() == b"ALL":
+            self._epsv_all = self._epsv_all or reply.positive
+        elif _PASSIVE_CODE.get(command.verb) == reply.code:
+            return self._transfers.announce(reply)
+        return reply
+
+    # The end of a transfer, and of the session
+
+    def _completed(self, answer: Reply | None) -> None:
+        if answer is None:
+            return
+        self._do(do.Disarm(Deadline.LINGER))
+        self._send(answer)
+        self._rest()
+        while self._behind and not self.ended:
+            self._settle(self._behind.popleft())
+        if self._origin_gone:
+            self._end(Outcome.ORIGIN_LOST, UNAVAILABLE)
+        self._drain()
+
+    def _rest(self) -> None:
+        if self._phase.state is Phase.OPEN and not self._transfers.moving:
+            self._do(do.Arm(Deadline.IDLE))
+
+    def _drain(self) -> None:
+        if self._draining and not self._transfers.under_way:
+            self._end(Outcome.DRAINED, STOPPING)
+
+    def _deadline(self, deadline: Deadline) -> None:
+        match deadline:
+            case Deadline.LOGIN if self._phase.state is Phase.OPEN:
+                self._end(Outcome.LOGIN_TIMEOUT, LOGIN_TIMEOUT)
+            case Deadline.LOGIN:
+                self._origin_error("no greeting in time")
+                self._end(Outcome.ORIGIN_SILENT, UNAVAILABLE)
+            case Deadline.IDLE:
+                self._end(Outcome.IDLE_TIMEOUT, IDLE_TIMEOUT)
+            case Deadline.LINGER:
+                self._completed(self._transfers.give_up())
+            case _:
+                assert_never(deadline)
+
+    def _lose_origin(self) -> None:
+        self._origin_gone = True
+        if self._transfers.completing:
+            return
+        if any(command.verb == b"QUIT" for command in self._outstanding):
+            self._end(Outcome.QUIT)
+            return
+        self._origin_error("control connection lost")
+        self._end(Outcome.ORIGIN_LOST, UNAVAILABLE)
+
+    def _end(self, outcome: Outcome, last: Reply | None = None) -> None:
+        if self.ended:
+            return
+        self._phase.move(Cause.ENDED)
+        if last is not None:
+            self._send(last)
+        self._do(do.Note("disconnect", {"outcome": outcome.value}), do.Close(outcome))
+
+    def _origin_error(self, reason: str) -> None:
+        self._do(do.Note("originError", {"reason": reason}))
+
+    @property
+    def _families_differ(self) -> bool:
+        return self._scrubber.address.version != self.setting.client.version
+
+    def _send(self, reply: Reply) -> None:
+        self._do(do.SendToClient(reply.render()))
+
+    def _do(self, *actions: Action) -> None:
+        self._actions.extend(actions)
+
+
+def _verb_name(command: Command) -> str:
+    """What may be written down of a verb: one that is no word may be anything, a password too."""
+    verb = command.verb
+    return verb.decode() if verb in VERBS or (verb.isalpha() and len(verb) <= 8) else "?"

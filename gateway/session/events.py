@@ -1,0 +1,156 @@
+"""What can happen to a session."""
+
+from __future__ import annotations
+
+import enum
+from ipaddress import IPv4Address, IPv6Address
+
+import attrs
+
+from gateway.ftp.commands import Command
+from gateway.ftp.lines import Unclean
+from gateway.ftp.replies import Reply
+
+Address = IPv4Address | IPv6Address
+
+
+class Deadline(enum.Enum):
+    """What the session waits for no longer than it has to; the length of each is the performer's to know."""
+
+    LOGIN = "login"  # from connect to a successful login
+    IDLE = "idle"  # no command and no transfer under way
+    LINGER = "linger"  # from the origin's word that a transfer failed to the end of its data channel
+
+
+class Towards(enum.Enum):
+    """A direction of bytes on the data channel."""
+
+    CLIENT = "client"
+    ORIGIN = "origin"
+
+
+@attrs.frozen
+class Started:
+    """The client connected."""
+
+
+@attrs.frozen
+class OriginConnected:
+    """The control connection to the origin is up, at this address."""
+
+    address: Address
+
+
+@attrs.frozen
+class OriginFailed:
+    """The origin could not be reached. ``reason`` is for the operator alone."""
+
+    reason: str
+
+
+@attrs.frozen
+class CommandReceived:
+    """A command arrived, in the order of the client's bytes; so did each of the next two."""
+
+    command: Command
+
+
+@attrs.frozen
+class UncleanReceived:
+    """A line was dropped."""
+
+    unclean: Unclean
+
+
+@attrs.frozen
+class ForeignReceived:
+    """The client speaks another protocol: HTTP, SMTP or TLS."""
+
+
+@attrs.frozen
+class ReplyReceived:
+    """A complete first-level reply arrived from the origin."""
+
+    reply: Reply
+
+
+@attrs.frozen
+class OriginBroke:
+    """The origin sent what is no reply, or too much. ``reason`` is for the operator alone."""
+
+    reason: str
+
+
+@attrs.frozen
+class DataListening:
+    """The data port listens.
+
+    :param host: the IPv4 address that a 227 names; None where none is known now.
+    """
+
+    host: IPv4Address | None
+
+
+@attrs.frozen
+class DataConnected:
+    """The origin's data port accepted."""
+
+
+@attrs.frozen
+class DataDelivered:
+    """One direction's end of file was passed on, and every byte before it."""
+
+    towards: Towards
+
+
+@attrs.frozen
+class DataEnded:
+    """The data channel is gone, or could not be set up."""
+
+
+@attrs.frozen
+class ClientLost:
+    """The client's control connection is gone."""
+
+
+@attrs.frozen
+class OriginLost:
+    """The origin's control connection is gone."""
+
+
+@attrs.frozen
+class DeadlinePassed:
+    """A deadline that was armed has passed."""
+
+    deadline: Deadline
+
+
+@attrs.frozen
+class Draining:
+    """The gateway is about to stop: no new transfer begins."""
+
+
+@attrs.frozen
+class Stopped:
+    """The gateway stops now."""
+
+
+Event = (
+    Started
+    | OriginConnected
+    | OriginFailed
+    | CommandReceived
+    | UncleanReceived
+    | ForeignReceived
+    | ReplyReceived
+    | OriginBroke
+    | DataListening
+    | DataConnected
+    | DataDelivered
+    | DataEnded
+    | ClientLost
+    | OriginLost
+    | DeadlinePassed
+    | Draining
+    | Stopped
+)

@@ -1,0 +1,136 @@
+"""The session's states: four small machines, each an enumeration and a table of its transitions.
+
+The diagrams of the documentation are drawn from these tables.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import Generic, TypeVar
+
+import attrs
+
+
+class Cause(enum.Enum):
+    """What moves a machine. The value is what the diagrams say."""
+
+    STARTED = "client connected"
+    ORIGIN_CONNECTED = "origin connected"
+    GREETED = "220 from the origin"
+    ENDED = "session ends"
+    LOGGED_IN = "230 to USER, PASS or ACCT"
+    REINITIALIZED = "220 to REIN"
+    PASSIVE = "227 to PASV, 229 to EPSV"
+    LISTENS = "port listens"
+    DIAL = "transfer command: dial the origin's port"
+    DIALLED = "origin's port accepted"
+    DATA_ENDED = "data channel ended"
+    HOLD = "transfer command, port not dialled"
+    SEND = "transfer command sent"
+    PRELIMINARY = "1yz"
+    COMPLETION = "final reply ahead of the data"
+    DONE = "final reply sent"
+
+
+class Phase(enum.Enum):
+    """Of the control connection."""
+
+    NEW = "new"
+    CONNECTING = "connecting to the origin"
+    GREETING = "awaiting the origin's greeting"
+    OPEN = "open"
+    ENDED = "ended"
+
+
+class Login(enum.Enum):
+    """Of the user, as the origin's replies tell."""
+
+    OUT = "not logged in"
+    IN = "logged in"
+
+
+class Data(enum.Enum):
+    """Of the data channel that the last 227 or 229 asked for."""
+
+    NONE = "none"
+    OPENING = "opening: the 227 or 229 is held"
+    LISTENING = "listening"
+    DIALLING = "dialling the origin"
+    CONNECTED = "connected to the origin"
+    ENDED = "ended"
+    FAILED = "ended before the origin accepted"
+
+
+class Transfer(enum.Enum):
+    """Of the transfer command."""
+
+    NONE = "none"
+    HELD = "held: the origin's data port is dialled first"
+    SENT = "sent"
+    RUNNING = "running"
+    COMPLETING = "completing: the final reply is held"
+
+
+State = TypeVar("State", bound=enum.Enum)
+
+
+@attrs.define
+class Machine(Generic[State]):
+    """A state and the table that it moves by."""
+
+    table: Mapping[tuple[State, Cause], State] = attrs.field(repr=False)
+    state: State
+
+    def move(self, cause: Cause) -> None:
+        """Moves as the table says.
+
+        :raises KeyError: where the table has no such transition: a mistake in this program.
+        """
+        self.state = self.table[self.state, cause]
+
+
+PHASE: Mapping[tuple[Phase, Cause], Phase] = {
+    (Phase.NEW, Cause.STARTED): Phase.CONNECTING,
+    (Phase.CONNECTING, Cause.ORIGIN_CONNECTED): Phase.GREETING,
+    (Phase.GREETING, Cause.GREETED): Phase.OPEN,
+    **{(phase, Cause.ENDED): Phase.ENDED for phase in Phase if phase is not Phase.ENDED},
+}
+
+LOGIN: Mapping[tuple[Login, Cause], Login] = {
+    (Login.OUT, Cause.LOGGED_IN): Login.IN,
+    (Login.IN, Cause.LOGGED_IN): Login.IN,
+    (Login.IN, Cause.REINITIALIZED): Login.OUT,
+    (Login.OUT, Cause.REINITIALIZED): Login.OUT,
+}
+
+DATA: Mapping[tuple[Data, Cause], Data] = {
+    **{(data, Cause.PASSIVE): Data.OPENING for data in Data if data not in (Data.OPENING, Data.DIALLING)},
+    (Data.OPENING, Cause.LISTENS): Data.LISTENING,
+    (Data.OPENING, Cause.DATA_ENDED): Data.NONE,
+    (Data.LISTENING, Cause.DIAL): Data.DIALLING,
+    (Data.LISTENING, Cause.DIALLED): Data.CONNECTED,
+    (Data.LISTENING, Cause.DATA_ENDED): Data.FAILED,
+    (Data.LISTENING, Cause.DONE): Data.NONE,
+    (Data.DIALLING, Cause.DIALLED): Data.CONNECTED,
+    (Data.DIALLING, Cause.DATA_ENDED): Data.FAILED,
+    (Data.CONNECTED, Cause.DATA_ENDED): Data.ENDED,
+    (Data.CONNECTED, Cause.DONE): Data.NONE,
+    (Data.ENDED, Cause.DONE): Data.NONE,
+    (Data.FAILED, Cause.DONE): Data.NONE,
+    (Data.NONE, Cause.DONE): Data.NONE,
+}
+
+TRANSFER: Mapping[tuple[Transfer, Cause], Transfer] = {
+    (Transfer.NONE, Cause.HOLD): Transfer.HELD,
+    (Transfer.NONE, Cause.SEND): Transfer.SENT,
+    (Transfer.HELD, Cause.SEND): Transfer.SENT,
+    (Transfer.HELD, Cause.DONE): Transfer.NONE,
+    (Transfer.SENT, Cause.PRELIMINARY): Transfer.RUNNING,
+    (Transfer.RUNNING, Cause.PRELIMINARY): Transfer.RUNNING,
+    (Transfer.SENT, Cause.COMPLETION): Transfer.COMPLETING,
+    (Transfer.RUNNING, Cause.COMPLETION): Transfer.COMPLETING,
+    (Transfer.SENT, Cause.DONE): Transfer.NONE,
+    (Transfer.RUNNING, Cause.DONE): Transfer.NONE,
+    (Transfer.COMPLETING, Cause.DONE): Transfer.NONE,
+}

@@ -1,0 +1,197 @@
+"""The judge's part for data: from a 227 or 229 to the completion reply of the transfer that it was asked for."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+
+import attrs
+
+from gateway.ftp import addresses
+from gateway.ftp.commands import VERBS, Command, Kind
+from gateway.ftp.replies import Reply
+from gateway.session import actions as do
+from gateway.session.actions import Action
+from gateway.session.events import Towards
+from gateway.session.ports import PassivePorts
+from gateway.session.tables import DATA, TRANSFER, Cause, Data, Machine, Transfer
+
+PASV_UNKNOWN = Reply.of(425, "No address for PASV is known now; use EPSV.")
+NO_DATA_PORT = Reply.of(425, "Cannot open a data port now.")
+NO_DATA_CONNECTION = Reply.of(425, "Cannot open a data connection.")
+TRANSFER_CUT = Reply.of(426, "Data connection closed; transfer aborted.")
+
+_TOWARDS = {Kind.TO_CLIENT: Towards.CLIENT, Kind.TO_ORIGIN: Towards.ORIGIN}
+
+
+@attrs.frozen
+class _Announcement:
+    """A 227 or 229 that waits until its port listens."""
+
+    reply: Reply
+    public_port: int
+
+
+@attrs.define
+class Transfers:
+    """At most one data channel and one transfer at a time, as FTP has it.
+
+    Methods that end in a reply for the client return it; None means that it is not time yet.
+
+    :param ports: the origin's passive ports.
+    :param actions: where the actions go.
+    """
+
+    ports: PassivePorts = attrs.field(repr=False)
+    actions: list[Action] = attrs.field(repr=False)
+    _data: Machine[Data] = attrs.field(factory=lambda: Machine(DATA, Data.NONE), init=False)
+    _transfer: Machine[Transfer] = attrs.field(factory=lambda: Machine(TRANSFER, Transfer.NONE), init=False)
+    _announcement: _Announcement | None = attrs.field(default=None, init=False, repr=False)
+    _delivered: set[Towards] = attrs.field(factory=set, init=False)
+    _command: Command | None = attrs.field(default=None, init=False, repr=False)
+    _completion: Reply | None = attrs.field(default=None, init=False, repr=False)
+
+    @property
+    def busy(self) -> bool:
+        """Whether any other command must wait: for the port, for the dial or for the last byte."""
+        return self._data.state is Data.OPENING or self._transfer.state in (
+            Transfer.HELD,
+            Transfer.COMPLETING,
+        )
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a transfer command awaits its final reply."""
+        return self._transfer.state is not Transfer.NONE
+
+    @property
+    def moving(self) -> bool:
+        """Whether a data channel may still move bytes for that transfer."""
+        return self.under_way and self._data.state is Data.CONNECTED
+
+    @property
+    def completing(self) -> bool:
+        """Whether the origin's final reply is held behind the data."""
+        return self._transfer.state is Transfer.COMPLETING
+
+    def announce(self, reply: Reply) -> Reply | None:
+        """The origin's 227 or 229, to the PASV or EPSV that asked for it: opens the port that stands for its port.
+
+        The host in it is not even looked at (RFC 2577 section 3; CVE-2021-4189).
+        """
+        port = addresses.parse_227(reply) if reply.code == 227 else addresses.parse_229(reply)
+        if port is None:
+            self.actions.append(do.Note("originError", {"reason": f"malformed {reply.code} reply"}))
+            return NO_DATA_PORT
+        public_port = self.ports.public_port(port)
+        if public_port is None:
+            self.actions.append(do.Note("dataPortOutOfRange", {"port": port, "range": str(self.ports)}))
+            return NO_DATA_PORT
+        self._data.move(Cause.PASSIVE)
+        self._delivered.clear()
+        self._announcement = _Announcement(reply, public_port)
+        self.actions.append(do.OpenData(port, public_port))
+        return None
+
+    def listening(self, host: IPv4Address | None) -> Reply:
+        """The port listens: the 227 or 229 may go out."""
+        assert self._announcement is not None
+        announcement, self._announcement = self._announcement, None
+        self._data.move(Cause.LISTENS)
+        if announcement.reply.code == 229:
+            return announcement.reply if self.ports.mirrored else addresses.render_229(announcement.public_port)
+        if host is None:
+            self._drop_channel()
+            return PASV_UNKNOWN
+        return addresses.render_227(host, announcement.public_port)
+
+    def begin(self, command: Command) -> Command | Reply | None:
+        """A transfer command: what goes to the origin now, or to the client.
+
+        The origin's data port is dialled first, so that the origin cannot give up on it in between.
+        """
+        match self._data.state:
+            case Data.FAILED:
+                self._data.move(Cause.DONE)
+                return NO_DATA_CONNECTION
+            case Data.LISTENING:
+                self._data.move(Cause.DIAL)
+                self._transfer.move(Cause.HOLD)
+                self._command = command
+                self.actions.append(do.DialData())
+                return None
+            case _:
+                return self._send(command)
+
+    def connected(self) -> Command | None:
+        """The origin's data port accepted: the transfer command that waited for that, if one did."""
+        self._data.move(Cause.DIALLED)
+        if self._transfer.state is not Transfer.HELD:
+            return None
+        assert self._command is not None
+        return self._send(self._command)
+
+    def delivered(self, towards: Towards) -> Reply | None:
+        """One direction is complete: the completion reply that waited for that, if one did."""
+        self._delivered.add(towards)
+        return self._settle() if self.completing and self._whole else None
+
+    def ended(self) -> Reply | None:
+        """The data channel is gone: the reply that waited for it, if one did."""
+        opening = self._data.state is Data.OPENING
+        self._data.move(Cause.DATA_ENDED)
+        if opening:
+            self._announcement = None
+            return NO_DATA_PORT
+        if self._transfer.state is Transfer.HELD:
+            self._transfer.move(Cause.DONE)
+            self._data.move(Cause.DONE)
+            return NO_DATA_CONNECTION
+        return self._settle() if self.completing else None
+
+    def preliminary(self) -> None:
+        """The origin's 1yz: the transfer runs."""
+        self._transfer.move(Cause.PRELIMINARY)
+
+    def final(self, reply: Reply, aborting: bool) -> Reply | None:
+        """The origin's final reply to the transfer command; it must not overtake the data.
+
+        A transfer that was refused, or that the client itself aborts, waits for no data.
+        """
+        refused = self._transfer.state is Transfer.SENT and not reply.positive
+        self._completion = reply
+        if self.moving and not self._whole and not refused and not aborting:
+            self._transfer.move(Cause.COMPLETION)
+            return None
+        return self._settle(aborting)
+
+    def give_up(self) -> Reply:
+        """The completion reply that waited, now; what the channel still held is lost."""
+        return self._settle(aborting=True)
+
+    @property
+    def _whole(self) -> bool:
+        assert self._command is not None
+        return _TOWARDS[VERBS[self._command.verb].kind] in self._delivered
+
+    def _send(self, command: Command) -> Command:
+        self._transfer.move(Cause.SEND)
+        self._command = command
+        return command
+
+    def _settle(self, aborting: bool = False) -> Reply:
+        assert self._completion is not None
+        reply, self._completion = self._completion, None
+        if reply.positive and not aborting and self._data.state is not Data.NONE and not self._whole:
+            reply = TRANSFER_CUT  # the origin was content, but the client did not get, or send, it all
+        if self._data.state is Data.CONNECTED and self._whole:
+            self.actions.append(do.ReleaseData())
+            self._data.move(Cause.DONE)
+        else:
+            self._drop_channel()
+        self._transfer.move(Cause.DONE)
+        return reply
+
+    def _drop_channel(self) -> None:
+        if self._data.state in (Data.LISTENING, Data.CONNECTED):
+            self.actions.append(do.AbortData())
+        self._data.move(Cause.DONE)
