@@ -1,0 +1,85 @@
+"""One direction of a data channel: a source, a pump and a sink."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+from gateway.data.leg import Leg
+from gateway.data.pump import Pump
+
+# How many times one event may fill the pump before the reactor's other sockets have their turn.
+_ROUNDS = 4
+
+
+@attrs.define(eq=False)
+class Flow:
+    """Moves bytes from ``source`` to ``sink`` until the source ends; passes its FIN on behind the last byte.
+
+    :param progress: called after every event that moved bytes.
+    :param delivered: called once: every byte and the FIN were handed to the sink's socket.
+    :param broken: called once with the leg that failed, where one does.
+    """
+
+    source: Leg
+    sink: Leg
+    pump: Pump = attrs.field(repr=False)
+    progress: Callable[[], None] = attrs.field(repr=False)
+    delivered: Callable[[], None] = attrs.field(repr=False)
+    broken: Callable[[Leg], None] = attrs.field(repr=False)
+    bytes: int = attrs.field(default=0, init=False)
+    done: bool = attrs.field(default=False, init=False)
+
+    def start(self) -> None:
+        """Begins to read the source."""
+        self.source.readable = self._readable
+        self.sink.writable = self._writable
+        self.source.watch_reads(True)
+
+    def _readable(self) -> None:
+        for _ in range(_ROUNDS):
+            try:
+                filled = self.pump.fill(self.source.socket)
+            except BlockingIOError:
+                return
+            except OSError:
+                self.broken(self.source)
+                return
+            if not filled:
+                self._finish()
+                return
+            if not self._drain():
+                return
+            if self.pump.pending:
+                self.source.watch_reads(False)
+                self.sink.watch_writes(True)
+                return
+
+    def _writable(self) -> None:
+        if self._drain() and not self.pump.pending:
+            self.sink.watch_writes(False)
+            self.source.watch_reads(True)
+
+    def _drain(self) -> bool:
+        """Gives the sink what it takes; False where it is broken."""
+        try:
+            while self.pump.pending:
+                self.bytes += self.pump.drain(self.sink.socket)
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.broken(self.sink)
+            return False
+        self.progress()
+        return True
+
+    def _finish(self) -> None:
+        self.source.watch_reads(False)
+        try:
+            self.sink.finish()
+        except OSError:
+            self.broken(self.sink)
+            return
+        self.done = True
+        self.delivered()

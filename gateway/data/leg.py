@@ -1,0 +1,108 @@
+"""One end of a data channel: a non-blocking socket that the reactor watches."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+import attrs
+from twisted.internet.interfaces import IReactorFDSet, IReadWriteDescriptor
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+Address = IPv4Address | IPv6Address
+
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+def peer_address(name: str) -> Address:
+    """The address in a socket's name; an IPv4 client of a dual-stack socket is an IPv4 client.
+
+    :raises ValueError: where it is none.
+    """
+    address = ip_address(name.partition("%")[0])
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
+
+
+def _nothing() -> None:
+    """Stands in for a callback until there is one."""
+
+
+@implementer(IReadWriteDescriptor)
+@attrs.define(eq=False)
+class Leg:
+    """A connected, or connecting, stream socket; it owns the socket.
+
+    The callbacks take no argument: the socket can be read, can be written, was found broken.
+    """
+
+    reactor: IReactorFDSet = attrs.field(repr=False)
+    socket: socket.socket
+    readable: Callable[[], None] = attrs.field(default=_nothing, init=False, repr=False)
+    writable: Callable[[], None] = attrs.field(default=_nothing, init=False, repr=False)
+    broken: Callable[[], None] = attrs.field(default=_nothing, init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.socket.setblocking(False)
+        # What arrives in small pieces goes on in small pieces, without waiting for the peer's acknowledgement.
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def watch_reads(self, on: bool) -> None:
+        """Whether ``readable`` is called."""
+        if on:
+            self.reactor.addReader(self)
+        else:
+            self.reactor.removeReader(self)
+
+    def watch_writes(self, on: bool) -> None:
+        """Whether ``writable`` is called."""
+        if on:
+            self.reactor.addWriter(self)
+        else:
+            self.reactor.removeWriter(self)
+
+    def finish(self) -> None:
+        """Sends FIN behind all that was written.
+
+        :raises OSError: where the peer is gone already.
+        """
+        self.socket.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """Closes in order: what was written still arrives."""
+        self._forget()
+        self.socket.close()
+
+    def reset(self) -> None:
+        """Closes so that the peer sees a reset, never an end of file."""
+        self._forget()
+        with contextlib.suppress(OSError):
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self.socket.close()
+
+    def _forget(self) -> None:
+        self.reactor.removeReader(self)
+        self.reactor.removeWriter(self)
+        self.readable = self.writable = self.broken = _nothing
+
+    # What the reactor asks for
+
+    def fileno(self) -> int:
+        return self.socket.fileno()
+
+    def logPrefix(self) -> str:
+        return "data"
+
+    def doRead(self) -> None:
+        self.readable()
+
+    def doWrite(self) -> None:
+        self.writable()
+
+    def connectionLost(self, reason: Failure) -> None:
+        self.broken()

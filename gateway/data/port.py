@@ -1,0 +1,160 @@
+"""The data ports that listen, each only while a client is awaited.
+
+An origin may hand a port out again as soon as it accepted on it, while the client that was told of it first is still
+on its way to the gateway. So a port is shared by clients that cannot be taken for one another; one that could be
+waits until the other came, or its time is over.
+"""
+
+from __future__ import annotations
+
+import socket
+from ipaddress import IPv4Network, IPv6Network
+from typing import Protocol
+
+import attrs
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from gateway.data.leg import Address, peer_address
+
+Network = IPv4Network | IPv6Network
+Place = tuple[str, int]  # the local address and the port
+
+_BACKLOG = 16
+
+
+class Guest(Protocol):
+    """Who awaits a client at a data port."""
+
+    @property
+    def peers(self) -> Network | None:
+        """Whose connections are accepted; None for anyone's."""
+
+    @property
+    def dialled(self) -> bool:
+        """Whether the origin's port that this one stands for has accepted already."""
+
+    def listening(self) -> None:
+        """The port listens."""
+
+    def accepted(self, connection: socket.socket, address: Address) -> None:
+        """The client came; the port no longer listens for this guest."""
+
+    def stranger(self, address: Address) -> None:
+        """A connection from an address that is not awaited was closed."""
+
+    def superseded(self) -> None:
+        """The origin gave the port to another session; the port no longer listens for this guest."""
+
+
+def _confusable(one: Guest, other: Guest) -> bool:
+    if one.peers is None or other.peers is None:
+        return True
+    return one.peers.version == other.peers.version and one.peers.overlaps(other.peers)
+
+
+@attrs.define(eq=False)
+class DataPorts:
+    """All the data ports of one gateway that listen now."""
+
+    reactor: IReactorFDSet = attrs.field(repr=False)
+    _ports: dict[Place, _Port] = attrs.field(factory=dict, init=False)
+
+    def open(self, place: Place, guest: Guest) -> None:
+        """Listens at ``place`` for ``guest``; its ``listening`` is called, now or when a guest it could be taken for
+        has left.
+
+        :raises OSError: where the port cannot be bound.
+        """
+        port = self._ports.get(place)
+        if port is None:
+            port = self._ports[place] = _Port(self, place, _bind(place))
+            self.reactor.addReader(port)
+        port.enter(guest)
+
+    def leave(self, place: Place, guest: Guest) -> None:
+        """``guest`` awaits nobody any more."""
+        port = self._ports.get(place)
+        if port is not None:
+            port.leave(guest)
+
+    def forget(self, place: Place) -> None:
+        """The port at ``place`` was closed."""
+        del self._ports[place]
+
+
+@implementer(IReadDescriptor)
+@attrs.define(eq=False)
+class _Port:
+    owner: DataPorts = attrs.field(repr=False)
+    place: Place
+    socket: socket.socket
+    guests: list[Guest] = attrs.field(factory=list, init=False)
+    queue: list[Guest] = attrs.field(factory=list, init=False)
+
+    def enter(self, guest: Guest) -> None:
+        # The origin listens for the newcomer at its own port: who awaits it there undialled has lost it.
+        stale = [other for other in self.guests if not other.dialled]
+        self.guests = [other for other in self.guests if other.dialled]
+        self.queue.append(guest)
+        self._admit()
+        for other in stale:
+            other.superseded()
+
+    def leave(self, guest: Guest) -> None:
+        if guest in self.queue:
+            self.queue.remove(guest)
+        if guest in self.guests:
+            self.guests.remove(guest)
+        self._admit()
+
+    def _admit(self) -> None:
+        for guest in self.queue.copy():
+            if not any(_confusable(guest, other) for other in self.guests):
+                self.queue.remove(guest)
+                self.guests.append(guest)
+                guest.listening()
+        if not self.guests:
+            self.owner.reactor.removeReader(self)
+            self.owner.forget(self.place)
+            self.socket.close()
+
+    # What the reactor asks for
+
+    def fileno(self) -> int:
+        return self.socket.fileno()
+
+    def logPrefix(self) -> str:
+        return "data port"
+
+    def doRead(self) -> None:
+        try:
+            connection, name = self.socket.accept()
+        except OSError:  # the client is gone again, or the process is out of descriptors: the guests' time runs
+            return
+        address = peer_address(name[0])
+        for guest in self.guests:
+            if guest.peers is None or address in guest.peers:
+                self.leave(guest)
+                guest.accepted(connection, address)
+                return
+        connection.close()
+        self.guests[0].stranger(address)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """A listening socket is not lost."""
+
+
+def _bind(place: Place) -> socket.socket:
+    host, _ = place
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setblocking(False)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(place)
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
