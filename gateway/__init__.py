@@ -1,0 +1,1 @@
+"""A protective gateway in front of FTP servers."""

@@ -1,0 +1,66 @@
+"""One protected FTP server, as its sessions see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Address
+
+import attrs
+
+from gateway.data.leg import Address
+from gateway.data.port import DataPorts, Network
+from gateway.relay.public import PublicAddress
+from gateway.session.events import Deadline
+from gateway.session.policy import Policy
+from gateway.session.ports import PassivePorts
+
+
+@attrs.frozen
+class Application:
+    """What its sessions share. Times in seconds.
+
+    :param name: stands in every event.
+    :param origin_host: the origin's address or host name.
+    :param origin_port: of its control connection.
+    :param origin_named: whether ``origin_host`` is a name.
+    :param peers: whose data connections are accepted for a client's address; None for anyone's.
+    :param public: what 227 replies say; None for the address that the client reached.
+    :param data_interface: where data ports are bound; None for the address that the client reached.
+    :param note: writes an event down.
+    """
+
+    name: str
+    origin_host: str
+    origin_port: int
+    origin_named: bool
+    ports: PassivePorts
+    policy: Policy
+    banner: str | None
+    peers: Callable[[Address], Network | None]
+    public: PublicAddress | None
+    data_interface: Address | None
+    deadlines: Mapping[Deadline, float]
+    connect_timeout: float
+    accept_timeout: float
+    stall_timeout: float
+    data_ports: DataPorts
+    note: Callable[[str, Mapping[str, object]], None]
+
+    def public_text(self, reached: Address) -> str:
+        """What stands in the place of the origin's address, to a client that reached this address of ours."""
+        return str(reached) if self.public is None else self.public.host
+
+    def passive_host(self, reached: Address) -> IPv4Address | None:
+        """What a 227 names to a client that reached this address of ours; None where nothing is known."""
+        if self.public is not None:
+            return self.public.address
+        return reached if isinstance(reached, IPv4Address) else None
+
+    def data_host(self, reached: Address) -> str:
+        """Where to listen for the data connection of a client that reached this address of ours.
+
+        An EPSV client dials the family that it reached (RFC 2428 section 3), whatever ``data_interface`` is of.
+        """
+        if self.data_interface is not None and self.data_interface.version == reached.version:
+            return str(self.data_interface)
+        return str(reached)

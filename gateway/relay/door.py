@@ -1,0 +1,67 @@
+"""Where clients of one application come in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IAddress, IListeningPort
+from twisted.internet.protocol import ServerFactory
+
+from gateway.relay.application import Application
+from gateway.relay.relay import Relay, RelayReactor
+from gateway.relay.sides import Side
+from gateway.session.events import Draining, Stopped
+
+
+@attrs.define(eq=False)
+class Door(ServerFactory):
+    """Makes a session of each client that comes, and knows those that are inside.
+
+    :param application: what new sessions are of; running ones keep theirs.
+    :param drain: how long transfers may go on when it closes for good, in seconds.
+    :param numbers: gives each session its number.
+    """
+
+    noisy = False
+
+    reactor: RelayReactor = attrs.field(repr=False)
+    application: Application
+    drain: float
+    numbers: Iterator[int] = attrs.field(repr=False)
+    listening: IListeningPort | None = attrs.field(default=None, init=False, repr=False)
+    _relays: set[Relay] = attrs.field(factory=set, init=False, repr=False)
+    _empty: Deferred[None] | None = attrs.field(default=None, init=False, repr=False)
+
+    def buildProtocol(self, addr: IAddress | None) -> Side:
+        relay = Relay(self.reactor, self.application, next(self.numbers), self._gone)
+        self._relays.add(relay)
+        return relay.client
+
+    def shut(self) -> None:
+        """Lets nobody in any more; those inside go on."""
+        if self.listening is not None:
+            self.listening.stopListening()
+            self.listening = None
+
+    def clear(self) -> Deferred[None]:
+        """Lets nobody in any more and sends all out: at once, or at the end of their transfer. Fires when empty."""
+        self.shut()
+        for relay in tuple(self._relays):
+            relay.tell(Draining())
+        if not self._relays:
+            return succeed(None)
+        late = self.reactor.callLater(self.drain, self._hurry)
+        self._empty = Deferred()
+        return self._empty.addBoth(lambda _: late.cancel() if late.active() else None)
+
+    def _hurry(self) -> None:
+        for relay in tuple(self._relays):
+            relay.tell(Stopped())
+
+    def _gone(self, relay: Relay) -> None:
+        self._relays.discard(relay)
+        if not self._relays and self._empty is not None:
+            empty, self._empty = self._empty, None
+            empty.callback(None)

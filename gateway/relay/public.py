@@ -1,0 +1,89 @@
+"""The public address that 227 replies name, where it is a host name: resolved anew while the gateway runs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Address
+
+import attrs
+from twisted.internet.address import IPv4Address as TCPAddress
+from twisted.internet.interfaces import (
+    IAddress,
+    IHostnameResolver,
+    IHostResolution,
+    IReactorTime,
+    IResolutionReceiver,
+)
+from twisted.internet.task import LoopingCall
+from zope.interface import implementer
+
+INTERVAL = 60.0  # seconds between two resolutions
+
+
+@attrs.define(eq=False)
+class PublicAddress:
+    """An IPv4 address, or the name of one.
+
+    While the name does not resolve the last good answer stays; before the first, ``address`` is None.
+
+    :param host: as it is configured.
+    :param note: writes an event down.
+    """
+
+    host: str
+    note: Callable[[str, Mapping[str, object]], None] = attrs.field(repr=False)
+    address: IPv4Address | None = attrs.field(default=None, init=False)
+    _loop: LoopingCall | None = attrs.field(default=None, init=False, repr=False)
+    _failing: bool = attrs.field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        with contextlib.suppress(ValueError):
+            self.address = IPv4Address(self.host)
+
+    def start(self, resolver: IHostnameResolver, clock: IReactorTime) -> None:
+        """Resolves now, and every minute."""
+        if self.address is None:
+            self._loop = LoopingCall(self._resolve, resolver)
+            self._loop.clock = clock
+            self._loop.start(INTERVAL)
+
+    def stop(self) -> None:
+        """Resolves no more."""
+        if self._loop is not None:
+            self._loop.stop()
+            self._loop = None
+
+    def _resolve(self, resolver: IHostnameResolver) -> None:
+        resolver.resolveHostName(_Answers(self._resolved), self.host, addressTypes=[TCPAddress])
+
+    def _resolved(self, answers: list[IPv4Address]) -> None:
+        if not answers:
+            if not self._failing:
+                self.note("publicAddressUnresolved", {"host": self.host, "address": str(self.address or "")})
+            self._failing = True
+            return
+        self._failing = False
+        if self.address in answers:
+            return
+        before, self.address = self.address, answers[0]
+        if before is not None:
+            fields = {"host": self.host, "before": str(before), "address": str(self.address)}
+            self.note("publicAddressChanged", fields)
+
+
+@implementer(IResolutionReceiver)
+@attrs.define(eq=False)
+class _Answers:
+    done: Callable[[list[IPv4Address]], None]
+    found: list[IPv4Address] = attrs.field(factory=list, init=False)
+
+    def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
+        """Nothing to keep: a resolution is not cancelled."""
+
+    def addressResolved(self, address: IAddress) -> None:
+        assert isinstance(address, TCPAddress)
+        self.found.append(IPv4Address(address.host))
+
+    def resolutionComplete(self) -> None:
+        self.done(self.found)

@@ -1,0 +1,340 @@
+"""One session's hands: turns what happens into events, and does what the judge asks for."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import assert_never
+
+import attrs
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.interfaces import IAddress, IProtocol, IReactorPluggableNameResolver, IReactorTCP
+from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
+
+from gateway.data.channel import DataChannel, Reactor, Route, Usage
+from gateway.data.leg import Address, peer_address
+from gateway.ftp.commands import TLS_HANDSHAKE, Command
+from gateway.ftp.lines import LineReader, Unclean
+from gateway.ftp.replies import NotFTP, ReplyAssembler
+from gateway.ftp.telnet import TelnetFilter
+from gateway.relay.application import Application
+from gateway.relay.deadlines import Deadlines
+from gateway.relay.sides import Side
+from gateway.session import actions as do
+from gateway.session import events as on
+from gateway.session.control import ControlSession, Setting
+
+MAX_COMMAND = 4096  # bytes of a command line
+MAX_REPLY_LINE = 8192
+MAX_REPLY_LINES = 1000
+MAX_REPLY = 1024 * 1024
+
+
+class RelayReactor(Reactor, IReactorTCP, IReactorPluggableNameResolver):
+    """What a relay needs of the reactor."""
+
+
+@attrs.define(eq=False)
+class Relay:
+    """A client's control connection, from its first moment until nothing of it is left.
+
+    :param number: tells this session from others in events.
+    :param gone: called once, when both control connections and every data channel are gone.
+    """
+
+    reactor: RelayReactor = attrs.field(repr=False)
+    application: Application = attrs.field(repr=False)
+    number: int
+    gone: Callable[[Relay], None] = attrs.field(repr=False)
+    client: Side = attrs.field(init=False, repr=False)
+    _origin: Side | None = attrs.field(default=None, init=False, repr=False)
+    _dialling: Deferred[IProtocol] | None = attrs.field(default=None, init=False, repr=False)
+    _judge: ControlSession = attrs.field(init=False)
+    _deadlines: Deadlines = attrs.field(init=False, repr=False)
+    _telnet: TelnetFilter = attrs.field(factory=TelnetFilter, init=False, repr=False)
+    _commands: LineReader = attrs.field(factory=lambda: LineReader(MAX_COMMAND), init=False, repr=False)
+    _reply_lines: LineReader = attrs.field(factory=lambda: LineReader(MAX_REPLY_LINE), init=False, repr=False)
+    _replies: ReplyAssembler = attrs.field(
+        factory=lambda: ReplyAssembler(MAX_REPLY_LINES, MAX_REPLY), init=False, repr=False
+    )
+    _events: deque[on.Event] = attrs.field(factory=deque, init=False, repr=False)
+    _working: bool = attrs.field(default=False, init=False)
+    _data: Passage | None = attrs.field(default=None, init=False, repr=False)
+    _passages: set[Passage] = attrs.field(factory=set, init=False, repr=False)
+    _client_address: Address = attrs.field(init=False)
+    _reached: Address = attrs.field(init=False, repr=False)
+    _left: bool = attrs.field(default=False, init=False, repr=False)
+    _began: float = attrs.field(default=0.0, init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.client = Side(self.reactor, self)
+        self._deadlines = Deadlines(
+            self.reactor, self.application.deadlines, lambda deadline: self.tell(on.DeadlinePassed(deadline))
+        )
+
+    def tell(self, event: on.Event) -> None:
+        """Lets the judge know, and does what it asks for; then what it makes of the bytes that wait."""
+        self._events.append(event)
+        self._work()
+
+    # Both sides
+
+    def made(self, side: Side) -> None:
+        """A control connection is up."""
+        if side is not self.client:
+            self._origin = side
+            if self._judge.ended:
+                side.close()
+            self.tell(on.OriginConnected(peer_address(side.transport.getPeer().host)))
+            return
+        self._began = self.reactor.seconds()
+        self._client_address = peer_address(side.transport.getPeer().host)
+        self._reached = peer_address(side.transport.getHost().host)
+        application = self.application
+        self._judge = ControlSession(
+            Setting(
+                name=application.name,
+                origin_host=application.origin_host if application.origin_named else None,
+                client=self._client_address,
+                public=application.public_text(self._reached),
+                ports=application.ports,
+                policy=application.policy,
+                banner=application.banner,
+            )
+        )
+        self.tell(on.Started())
+
+    def received(self, side: Side, data: bytes) -> None:
+        """Bytes came on a control connection."""
+        if side is not self.client:
+            self._reply_lines.feed(data)
+        elif data[0] == TLS_HANDSHAKE and self._commands.empty:
+            self._events.append(on.ForeignReceived())
+        else:
+            self._commands.feed(self._telnet.strip(data))
+        self._work()
+
+    def flow_changed(self) -> None:
+        """A peer reads slowly, or does again."""
+        self._work()
+
+    def lost(self, side: Side) -> None:
+        """A control connection is gone."""
+        self.tell(on.ClientLost() if side is self.client else on.OriginLost())
+
+    def _work(self) -> None:
+        if self._working:
+            return
+        self._working = True
+        try:
+            while (event := self._next_event()) is not None:
+                for action in self._judge.receive(event):
+                    self._perform(action)
+        finally:
+            self._working = False
+        if self._judge.ended:
+            self._leave()
+            return
+        slow = self.client.full
+        self.client.read(self._judge.hungry and not slow and not (self._origin is not None and self._origin.full))
+        if self._origin is not None:
+            self._origin.read(not slow)
+
+    def _leave(self) -> None:
+        sides = (self.client, self._origin)
+        if not self._left and not self._passages and not any(side is not None and side.up for side in sides):
+            self._left = True
+            self.gone(self)
+
+    def _next_event(self) -> on.Event | None:
+        if self._events:
+            return self._events.popleft()
+        if self._judge.ended or self.client.full:
+            return None
+        return self._next_reply() or self._next_command()
+
+    def _next_reply(self) -> on.Event | None:
+        while (line := self._reply_lines.next_line()) is not None:
+            if line is Unclean.TOO_LONG:
+                return on.OriginBroke("reply line too long")
+            if isinstance(line, Unclean):
+                return on.OriginBroke(f"reply not clean: {line.value}")
+            try:
+                reply = self._replies.feed(line)
+            except NotFTP as error:
+                return on.OriginBroke(str(error))
+            if reply is not None:
+                return on.ReplyReceived(reply)
+        return None
+
+    def _next_command(self) -> on.Event | None:
+        if not self._judge.hungry:
+            return None
+        line = self._commands.next_line()
+        if line is None:
+            return None
+        return on.UncleanReceived(line) if isinstance(line, Unclean) else on.CommandReceived(Command.parse(line))
+
+    # Actions
+
+    def _perform(self, action: do.Action) -> None:
+        match action:
+            case do.ConnectOrigin():
+                self._connect()
+            case do.SendToClient(data):
+                self.client.send(data)
+            case do.SendToOrigin(data):
+                assert self._origin is not None
+                self._origin.send(data)
+            case do.OpenData(origin_port, public_port):
+                self._open_data(origin_port, public_port)
+            case do.DialData():
+                assert self._data is not None
+                self._data.channel.dial()
+            case do.ReleaseData():
+                assert self._data is not None
+                self._data.channel.release()
+                self._data = None
+            case do.AbortData():
+                passage, self._data = self._data, None
+                assert passage is not None
+                passage.channel.close()
+            case do.Arm(deadline):
+                self._deadlines.arm(deadline)
+            case do.Disarm(deadline):
+                self._deadlines.disarm(deadline)
+            case do.Note(name, fields):
+                self.note(name, fields)
+            case do.Close():
+                self._close()
+            case _:
+                assert_never(action)
+
+    def note(self, name: str, fields: Mapping[str, object]) -> None:
+        """Writes an event of this session down."""
+        if name == "disconnect":
+            fields = {**fields, "duration": round(self.reactor.seconds() - self._began, 6)}
+        self.application.note(name, {"session": self.number, "client": str(self._client_address), **fields})
+
+    def _connect(self) -> None:
+        application = self.application
+        endpoint = HostnameEndpoint(
+            self.reactor, application.origin_host, application.origin_port, application.connect_timeout
+        )
+        dialling = self._dialling = endpoint.connect(_OriginFactory(self))
+        dialling.addBoth(self._dialled)
+
+    def _dialled(self, result: IProtocol | Failure) -> None:
+        self._dialling = None
+        if isinstance(result, Failure) and not isinstance(result.value, CancelledError):
+            self.tell(on.OriginFailed(result.getErrorMessage()))
+
+    def _open_data(self, origin_port: int, public_port: int) -> None:
+        assert self._origin is not None
+        for passage in tuple(self._passages):  # a client has one at a time: its last one is over, or given up
+            passage.channel.close()
+        application = self.application
+        origin = self._origin.transport
+        route = Route(
+            public=(application.data_host(self._reached), public_port),
+            origin=(origin.getPeer().host, origin_port),
+            source=origin.getHost().host,
+            peers=application.peers(self._client_address),
+            connect_timeout=application.connect_timeout,
+            accept_timeout=application.accept_timeout,
+            stall_timeout=application.stall_timeout,
+        )
+        self._data = Passage(self, route)
+        self._passages.add(self._data)
+        self._data.channel.open()
+
+    def _close(self) -> None:
+        self._deadlines.stop()
+        if self._dialling is not None:
+            self._dialling.cancel()
+        self._data = None
+        for passage in tuple(self._passages):
+            passage.channel.close()
+        for side in (self.client, self._origin):
+            if side is not None:
+                side.close()
+
+    # Data channels
+
+    def data_happened(self, passage: Passage, event: on.Event) -> None:
+        """Something happened to a data channel; the judge hears of the newest alone."""
+        if passage is self._data:
+            self.tell(event)
+
+    def data_ended(self, passage: Passage, usage: Usage) -> None:
+        """A data channel is gone."""
+        self._passages.discard(passage)
+        self.note("dataChannel", _usage_fields(usage, passage.route))
+        if passage is self._data:
+            self._data = None
+            self._events.append(on.DataEnded())
+        self._work()
+
+    def data_host(self) -> on.Event:
+        """The event that says the data port listens."""
+        return on.DataListening(self.application.passive_host(self._reached))
+
+
+@attrs.define(eq=False)
+class _OriginFactory(Factory):
+    relay: Relay
+    noisy = False
+
+    def buildProtocol(self, addr: IAddress | None) -> Side:
+        return Side(self.relay.reactor, self.relay)
+
+
+@attrs.define(eq=False)
+class Passage:
+    """A data channel of a session's."""
+
+    relay: Relay
+    route: Route
+    channel: DataChannel = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        relay = self.relay
+        self.channel = DataChannel(relay.reactor, relay.application.data_ports, self.route, self)
+
+    def data_listening(self) -> None:
+        """The public port listens."""
+        self.relay.data_happened(self, self.relay.data_host())
+
+    def data_connected(self) -> None:
+        """The origin's port accepted."""
+        self.relay.data_happened(self, on.DataConnected())
+
+    def data_delivered(self, to_client: bool) -> None:
+        """One direction is complete."""
+        towards = on.Towards.CLIENT if to_client else on.Towards.ORIGIN
+        self.relay.data_happened(self, on.DataDelivered(towards))
+
+    def data_stranger(self, address: Address) -> None:
+        """Somebody else knocked."""
+        self.relay.note("strangerRefused", {"stranger": str(address), "port": self.route.public[1]})
+
+    def data_ended(self, usage: Usage) -> None:
+        """The channel is gone."""
+        self.relay.data_ended(self, usage)
+
+
+def _usage_fields(usage: Usage, route: Route) -> dict[str, object]:
+    fields: dict[str, object] = {
+        "dataClient": None if usage.client is None else str(usage.client),
+        "port": usage.public_port,
+        "originPort": route.origin[1],
+        "toClient": usage.to_client,
+        "toOrigin": usage.to_origin,
+        "duration": round(usage.duration, 6),
+        "outcome": usage.ending.value,
+    }
+    if usage.reason:
+        fields["reason"] = usage.reason
+    return fields
