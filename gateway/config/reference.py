@@ -1,0 +1,78 @@
+"""The keys as the documentation lists them."""
+
+import inspect
+from collections.abc import Iterator
+from enum import Enum
+from typing import Annotated, Any, get_args, get_origin
+
+import attrs
+from attrs import frozen
+
+from gateway.config.keys import NOT_BUILT, key, table_in, tables
+from gateway.config.values import quoted
+
+
+@frozen
+class Entry:
+    """A key.
+
+    :param form: how its value is written.
+    :param default: in TOML; "left out" where leaving it out means something of its own; None where it is required.
+    :param built: whether this version does anything with it.
+    """
+
+    key: str
+    form: str
+    default: str | None
+    doc: str
+    built: bool
+
+
+@frozen
+class Section:
+    """A table, by its path, which is "" for the outermost."""
+
+    path: str
+    doc: str
+    entries: tuple[Entry, ...]
+
+
+def reference() -> Iterator[Section]:
+    """Every table, in the order in which a file would hold them. Tables are not entries of the one around them."""
+    for path, table in tables():
+        entries = (_entry(path, one) for one in attrs.fields(table) if table_in(one.type) is None)
+        yield Section(path, inspect.getdoc(table) or "", tuple(entries))
+
+
+def _entry(path: str, attribute: "attrs.Attribute[Any]") -> Entry:
+    name = key(attribute)
+    built = NOT_BUILT.isdisjoint((path, f"{path}.{name}"))
+    default = None if attribute.default is attrs.NOTHING else _toml(attribute.default)
+    return Entry(name, _form(attribute.type), default, attribute.metadata["doc"], built)
+
+
+def _form(kind: Any) -> str:
+    first = get_args(kind)[0] if get_args(kind) else None
+    if get_origin(kind) is Annotated:
+        return str(get_args(kind)[1].text)
+    if get_origin(kind) is tuple:
+        return f"list: {_form(first)}"
+    if first is not None:  # X | None
+        return _form(first)
+    if issubclass(kind, Enum):
+        return " | ".join(quoted(member.value) for member in kind)
+    return "true | false"
+
+
+def _toml(value: object) -> str:
+    match value:
+        case None:
+            return "left out"
+        case bool():
+            return str(value).lower()
+        case Enum():
+            return quoted(value.value)
+        case ():
+            return "[]"
+        case _:
+            return f"{value:g}"

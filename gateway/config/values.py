@@ -1,0 +1,303 @@
+"""How single values are written. A wrong one raises ValueError; its text is one clause, without the path."""
+
+import ipaddress
+import json
+import math
+import re
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Annotated, Any
+
+from attrs import frozen
+from twisted.internet.endpoints import serverFromString
+
+from gateway.ftp.commands import VERBS, Kind
+
+_HOST_PORT = re.compile(r"(?:\[(?P<v6>[^\[\]]+)\]|(?P<host>[^\[\]:]+)):(?P<port>[0-9]{1,5})")
+_PORT_RANGE = re.compile(r"(?P<low>[0-9]{1,5})(?:-(?P<high>[0-9]{1,5}))?")
+# RFC 1123 section 2.1, and the underscore that container networks put into names. An all-numeric last label would
+# be a mistyped IPv4 address. No dot at the end: replies are searched for the origin's name as it stands here.
+_HOSTNAME = re.compile(r"(?=.{1,253}$)(?!(?:.*\.)?[0-9]+$)(?:(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(?:\.(?!$)|$))+")
+_WORD = re.compile(r"[!-~]{1,253}")
+_VERB = re.compile(r"[A-Za-z][A-Za-z0-9]{2,31}")
+_REPLY_CODE = re.compile(r"[0-9]{3}(?:[ -]|$)")
+_SYSTEMD = re.compile(r"systemd:domain=INET6?:(?:index=[0-9]+|name=[^:]+)")
+
+BANNER_BYTES = 500  # with "220 " and CRLF within the 512 bytes that old clients allow a line
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+
+@frozen
+class Form:
+    """How a value stands in the TOML, for use within `Annotated`.
+
+    :param written: the TOML's type, or the type that it is read as before `read` gets it.
+    :param read: makes the value of it; raises ValueError.
+    :param text: what the configuration reference says of it.
+    """
+
+    written: Any
+    read: Callable[[Any], Any]
+    text: str
+
+
+def quoted(text: str) -> str:
+    """A string as the TOML writes it: on one line, and cut where it is long."""
+    shown = text if len(text) <= 80 else text[:79] + "…"
+    return json.dumps(shown, ensure_ascii=not shown.isprintable())
+
+
+def span(ports: range) -> str:
+    """`20000-20020`, or `20000` where it is one port."""
+    return f"{ports[0]}-{ports[-1]}" if len(ports) > 1 else str(ports[0])
+
+
+def address(text: str) -> Address | None:
+    """The IP address that a text is, if it is one."""
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
+
+
+def meet(one: Address | None, other: Address | None) -> bool:
+    """Whether sockets that are bound to these two addresses can want the same port of the same address.
+
+    None is an address that nobody knows yet: it meets nothing. `::` is not held to meet IPv4 addresses, since that is
+    the system's choice.
+    """
+    if one is None or other is None:
+        return False
+    return one == other or (one.version == other.version and (one.is_unspecified or other.is_unspecified))
+
+
+def host(text: str) -> str:
+    """A hostname or an IP address that a connection can be made to."""
+    found = address(text)
+    if found is None:
+        if not _HOSTNAME.fullmatch(text):
+            raise ValueError(f"{quoted(text)} is neither a hostname nor an IP address")
+        return text
+    # The reserved IPv6 networks hold the loopback address.
+    if found.is_unspecified or found.is_multicast or (found.version == 4 and found.is_reserved):
+        raise ValueError(f"{quoted(text)} is an address that no host has")
+    return str(found)
+
+
+@frozen
+class HostPort:
+    """Where a server is: a hostname or an IP address without brackets, and a port from 1 to 65535."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> "HostPort":
+        """Reads `host:port` or `[v6]:port`."""
+        match = _HOST_PORT.fullmatch(text)
+        if match is None or (match["v6"] and not isinstance(address(match["v6"]), IPv6Address)):
+            raise ValueError(f"{quoted(text)} is not host:port or [v6]:port")
+        port = int(match["port"])
+        if not 0 < port < 65536:
+            raise ValueError(f"{quoted(text)} has a port that is not between 1 and 65535")
+        return cls(host(match["v6"] or match["host"]), port)
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@frozen
+class DataPorts:
+    """The origin's passive ports, and the gateway's own that stand for them, one for one and in the same order."""
+
+    origin: range
+    public: range
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether each port is the same on both sides."""
+        return self.origin == self.public
+
+    def public_port(self, origin_port: int) -> int | None:
+        """The gateway's port for one of the origin's; None for a port outside the range."""
+        if origin_port not in self.origin:
+            return None
+        return self.public[origin_port - self.origin[0]]
+
+    def __str__(self) -> str:
+        """The origin's range."""
+        return span(self.origin)
+
+
+class _Unbound:
+    """Stands in for the reactor: notes what an endpoint would bind, and binds nothing."""
+
+    port: int
+    backlog: int
+    interface: str
+
+    def listenTCP(self, port: int, factory: object, backlog: int, interface: str) -> None:
+        self.port, self.backlog, self.interface = port, backlog, interface
+
+
+@frozen
+class Listening:
+    """What a server endpoint string binds; port 0 is any free port, and both are None where systemd decides."""
+
+    text: str
+    address: Address | None = None
+    port: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "Listening":
+        """Reads a string of the kinds tcp, tcp6 and systemd without binding anything."""
+        kind = text.partition(":")[0]
+        if kind == "ssl":
+            raise ValueError(f"{quoted(text)} would keep FTP's TLS out of sight; use tcp and tls.implicit")
+        if kind == "systemd":
+            # Twisted would look for the socket at once, and it is there only in the service itself.
+            if not _SYSTEMD.fullmatch(text):
+                raise ValueError(f"{quoted(text)} is not like systemd:domain=INET:index=0 or :name=ftp")
+            return cls(text)
+        if kind not in ("tcp", "tcp6"):
+            raise ValueError(f"{quoted(text)} is not an endpoint of the kind tcp, tcp6 or systemd")
+        unbound = _Unbound()
+        try:
+            serverFromString(unbound, text).listen(None)
+        except (ValueError, TypeError, RuntimeError):
+            raise ValueError(f"{quoted(text)} is not like tcp:21, tcp:21:interface=192.0.2.1 or tcp6:21") from None
+        bound = address(unbound.interface or "0.0.0.0")
+        if bound is None:
+            raise ValueError(f"{quoted(text)} has an interface that is not an IP address")
+        if not (0 <= unbound.port < 65536 and 0 <= unbound.backlog < 65536):
+            raise ValueError(f"{quoted(text)} has a port or a backlog that is not between 0 and 65535")
+        return cls(text, bound, unbound.port)
+
+    def collides(self, other: "Listening") -> bool:
+        """Whether the two certainly cannot listen at the same time."""
+        # Listening endpoints are told apart by their text, so that it is never the same, not even for port 0.
+        if self.text == other.text:
+            return True
+        return bool(self.port) and self.port == other.port and meet(self.address, other.address)
+
+
+def _endpoint(text: str) -> str:
+    return Listening.parse(text).text
+
+
+def port_range(text: str) -> range:
+    """Reads `LO-HI`, or a single port; from 1024 to 65535."""
+    match = _PORT_RANGE.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{quoted(text)} is not a range of ports like 20000-20020")
+    low, high = int(match["low"]), int(match["high"] or match["low"])
+    if low > high:
+        raise ValueError(f"{quoted(text)} ends before it begins")
+    if low < 1024:
+        raise ValueError(f"{quoted(text)} has ports below 1024, where no data connection belongs")  # RFC 2577, 3
+    if high > 65535:
+        raise ValueError(f"{quoted(text)} has ports above 65535")
+    return range(low, high + 1)
+
+
+def _equally_long(ports: DataPorts) -> DataPorts:
+    if len(ports.origin) != len(ports.public):
+        raise ValueError(
+            f"origin and public must hold as many ports, not {len(ports.origin)} and {len(ports.public)}"
+        )
+    return ports
+
+
+def _public_address(text: str) -> str:
+    if isinstance(address(text), IPv6Address):
+        raise ValueError(f"{quoted(text)} is an IPv6 address, and a 227 reply carries IPv4 only")
+    return host(text)
+
+
+def _interface(text: str) -> str:
+    found = address(text)
+    if found is None or found.is_multicast:
+        raise ValueError(f"{quoted(text)} is not an IP address of this host")
+    return str(found)
+
+
+def _network(text: str) -> Network:
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError as error:
+        cause = " (bits are set behind its prefix)" if "host bits" in str(error) else ""
+        raise ValueError(f"{quoted(text)} is not a network like 192.0.2.0/24 or 2001:db8::/32{cause}") from None
+
+
+def _word(text: str) -> str:
+    if not _WORD.fullmatch(text):
+        raise ValueError(f"{quoted(text)} must be 1 to 253 printable ASCII characters without white space")
+    return text
+
+
+def _banner(text: str) -> str:
+    if not text.strip() or not text.isprintable():
+        raise ValueError(f"{quoted(text)} must be one line of printable text")
+    if _REPLY_CODE.match(text):
+        raise ValueError(f"{quoted(text)} must not begin with a reply code; the gateway puts 220 before it")
+    if len(text.encode()) > BANNER_BYTES:
+        raise ValueError(f"{quoted(text)} is longer than {BANNER_BYTES} bytes")
+    return text
+
+
+def _file(text: str) -> str:
+    if not text or "\0" in text:
+        raise ValueError(f"{quoted(text)} is not the name of a file")
+    return text
+
+
+def _verb(text: str) -> str:
+    if not _VERB.fullmatch(text):
+        raise ValueError(f"{quoted(text)} is not an FTP verb")
+    return text.upper()
+
+
+def _allowed_verb(text: str) -> str:
+    verb = _verb(text)
+    known = VERBS.get(verb.encode())
+    if known is not None and known.kind in (Kind.ACTIVE, Kind.HIDING):
+        raise ValueError(f"the gateway never relays {verb}")
+    return verb
+
+
+def _some(values: tuple[str, ...]) -> tuple[str, ...]:
+    if not values:
+        raise ValueError("must not be empty")
+    return values
+
+
+def _above_zero(number: float) -> float:
+    if not 0 < number < math.inf:
+        raise ValueError("must be a number of seconds above 0")
+    return number
+
+
+def _zero_or_more(number: float) -> float:
+    if not 0 <= number < math.inf:
+        raise ValueError("must be a number, 0 or more")
+    return number
+
+
+Word = Annotated[str, Form(str, _word, "word")]
+Endpoint = Annotated[str, Form(str, _endpoint, "endpoint")]
+Endpoints = Annotated[tuple[str, ...], Form(tuple[Endpoint, ...], _some, "endpoint, or list of them")]
+Origin = Annotated[HostPort, Form(str, HostPort.parse, "host:port")]
+PortMap = Annotated[DataPorts, Form(DataPorts, _equally_long, "LO-HI, or { origin = LO-HI, public = LO-HI }")]
+PublicAddress = Annotated[str, Form(str, _public_address, "IPv4 address or hostname")]
+Host = Annotated[str, Form(str, host, "hostname or IP address")]
+Interface = Annotated[str, Form(str, _interface, "IP address")]
+AnyNetwork = Annotated[Network, Form(str, _network, "network")]
+Banner = Annotated[str, Form(str, _banner, "line of text")]
+File = Annotated[str, Form(str, _file, "file")]
+Verb = Annotated[str, Form(str, _verb, "verb")]
+AllowedVerb = Annotated[str, Form(str, _allowed_verb, "verb")]
+Seconds = Annotated[float, Form(float, _above_zero, "seconds, above 0")]
+Delay = Annotated[float, Form(float, _zero_or_more, "seconds")]
+Count = Annotated[int, Form(int, _zero_or_more, "whole number")]

@@ -1,0 +1,859 @@
+"""The configuration: what it reads, and every mistake word for word."""
+
+import datetime
+import ipaddress
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.config import (
+    AccessAction,
+    AccessDenied,
+    AccessRule,
+    Application,
+    Config,
+    ConfigError,
+    DataPeer,
+    DataPorts,
+    Events,
+    HostPort,
+    Limits,
+    ProxyHeader,
+    ProxyProtocol,
+    Timeouts,
+    Tls,
+    from_flags,
+    load,
+    parse,
+    warnings,
+)
+from gateway.config.keys import NOT_BUILT, tables
+from gateway.config.reference import Entry, reference
+from gateway.config.structure import converter
+from gateway.config.values import Listening, address, meet, quoted
+
+DIRECTORY = Path("/etc/ftp-gateway")
+
+REQUIRED = {"name": "ftp", "listen": "tcp:21", "origin": "198.51.100.1:21", "data_ports": "20000-20020"}
+
+EXAMPLE = """
+[[application]]
+name = "ftp.example.com"
+listen = "tcp:21"
+origin = "198.51.100.1:21"
+data_ports = "20000-20020"
+access_denied = "reply"
+public_address = "ftp.example.com"
+banner = "ready"
+data_peer = "address"
+data_interface = "0.0.0.0"
+
+[application.timeouts]
+origin_connect = 10
+login = 60
+idle = 300
+data_accept = 30
+data_stall = 300
+drain = 30
+
+[application.tls]
+mode = "off"
+implicit = false
+require = "none"
+data_session_reuse = "required"
+minimum_version = "1.2"
+origin_implicit = false
+
+[application.limits]
+sessions = 0
+sessions_per_client = 0
+connects_per_minute_per_client = 0
+login_failures = 5
+login_failure_window = 300
+ban = 600
+bandwidth_per_session = 0
+
+[application.commands]
+allow = []
+deny = []
+read_only = false
+
+[application.proxy_protocol]
+accept_from = []
+send_control = "off"
+send_data = "off"
+
+[events]
+path = "events.jsonl"
+"""
+
+NOT_BUILT_EXAMPLE = """
+[[application]]
+name = "ftp.example.com"
+listen = "tcp:21"
+origin = "198.51.100.1:21"
+data_ports = "20000-20020"
+access_denied = "drop"
+
+[application.tls]
+mode = "flexible"
+certificate = "fullchain.pem"
+key = "key.pem"
+implicit = true
+require = "control"
+data_session_reuse = "optional"
+minimum_version = "1.3"
+origin_ca = "ca.pem"
+origin_name = "ftp.internal"
+origin_implicit = true
+origin_certificate = "client.pem"
+origin_key = "client.key"
+
+[application.limits]
+sessions = 1
+sessions_per_client = 1
+connects_per_minute_per_client = 1
+login_failures = 3
+login_failure_window = 60
+ban = 60
+bandwidth_per_session = 1000
+
+[application.proxy_protocol]
+accept_from = ["10.0.0.0/8"]
+send_control = "v1"
+send_data = "v2"
+
+[[application.access]]
+action = "deny"
+networks = ["203.0.113.0/24", "2001:db8::/32"]
+"""
+
+
+def toml(value: object) -> str:
+    """A value as inline TOML."""
+    match value:
+        case dict():
+            return "{" + ", ".join(f"{toml(str(key))} = {toml(item)}" for key, item in value.items()) + "}"
+        case list():
+            return "[" + ", ".join(map(toml, value)) + "]"
+        case str():
+            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        case bool():
+            return str(value).lower()
+        case datetime.date() | datetime.time():
+            return value.isoformat()
+        case _:
+            return str(value)
+
+
+def document(**keys: object) -> str:
+    return "".join(f"{key} = {toml(value)}\n" for key, value in keys.items())
+
+
+def read(**keys: object) -> Application:
+    """An application with these keys and the required ones."""
+    (application,) = parse(document(application=[REQUIRED | keys]), DIRECTORY).applications
+    return application
+
+
+def mistakes(text: str) -> tuple[str, ...]:
+    with pytest.raises(ConfigError) as raised:
+        parse(text, DIRECTORY)
+    assert str(raised.value) == "\n".join(raised.value.mistakes)
+    return raised.value.mistakes
+
+
+def mistakes_of(*applications: object) -> list[str]:
+    """Those of applications that have the required keys besides."""
+    whole = [REQUIRED | one if isinstance(one, dict) else one for one in applications]
+    return [text.removeprefix("application[0].") for text in mistakes(document(application=whole))]
+
+
+# What is right
+
+
+def test_example() -> None:
+    assert parse(EXAMPLE, DIRECTORY) == Config(
+        applications=(
+            Application(
+                name="ftp.example.com",
+                listen=("tcp:21",),
+                origin=HostPort("198.51.100.1", 21),
+                data_ports=DataPorts(range(20000, 20021), range(20000, 20021)),
+                public_address="ftp.example.com",
+                banner="ready",
+                data_interface="0.0.0.0",
+            ),
+        ),
+        events=Events("/etc/ftp-gateway/events.jsonl"),
+    )
+
+
+def test_required_keys_are_enough() -> None:
+    application = read()
+    assert application == Application(
+        "ftp",
+        ("tcp:21",),
+        HostPort("198.51.100.1", 21),
+        DataPorts(range(20000, 20021), range(20000, 20021)),
+    )
+    assert application.public_address is None
+    assert application.data_peer is DataPeer.ADDRESS
+    assert application.timeouts == Timeouts(10.0, 60.0, 300.0, 30.0, 300.0, 30.0)
+    assert parse(document(application=[REQUIRED]), DIRECTORY).events.path is None
+
+
+def test_values_of_the_right_class() -> None:
+    application = read(
+        data_peer="network",
+        timeouts={"idle": 5, "login": 0.5, "drain": 0},
+        commands={"allow": ["xfoo"], "deny": ["Site", "PORT"], "read_only": True},
+        data_interface="2001:DB8::1",
+    )
+    assert application.data_peer is DataPeer.NETWORK
+    assert application.timeouts == Timeouts(idle=5.0, login=0.5, drain=0.0)
+    assert isinstance(application.timeouts.idle, float)
+    assert application.commands.allow == ("XFOO",)
+    assert application.commands.deny == ("SITE", "PORT")
+    assert application.commands.read_only is True
+    assert application.data_interface == "2001:db8::1"
+
+
+@pytest.mark.parametrize(
+    "listen",
+    [
+        "tcp:21",
+        "tcp:0:interface=127.0.0.1",
+        "tcp:port=21:interface=192.0.2.1:backlog=100",
+        r"tcp:21:interface=\:\:1",
+        "tcp6:21",
+        r"tcp6:21:interface=2001\:db8\:\:1",
+        "systemd:domain=INET:index=0",
+        "systemd:domain=INET6:name=ftp",
+    ],
+)
+def test_listen(listen: str) -> None:
+    assert read(listen=listen).listen == (listen,)
+    assert read(listen=[listen]).listen == (listen,)
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("198.51.100.1:21", "198.51.100.1", 21),
+        ("127.0.0.1:65535", "127.0.0.1", 65535),
+        ("ftp-1.internal:2121", "ftp-1.internal", 2121),
+        ("ftp_origin:1", "ftp_origin", 1),
+        ("3com.example:21", "3com.example", 21),
+        ("[2001:DB8::1]:21", "2001:db8::1", 21),
+        ("[::1]:21", "::1", 21),
+        ("[fe80::1%eth0]:21", "fe80::1%eth0", 21),
+    ],
+)
+def test_origin(text: str, host: str, port: int) -> None:
+    origin = read(origin=text).origin
+    assert origin == HostPort(host, port)
+    assert HostPort.parse(str(origin)) == origin
+
+
+def test_data_ports_mirrored() -> None:
+    ports = read(data_ports="20000-20020").data_ports
+    assert ports.mirrored
+    assert str(ports) == "20000-20020"
+    assert [ports.public_port(port) for port in (19999, 20000, 20020, 20021)] == [None, 20000, 20020, None]
+
+
+@pytest.mark.parametrize("text", ["20000", "20000-20000"])
+def test_data_ports_single(text: str) -> None:
+    ports = read(data_ports=text).data_ports
+    assert ports == DataPorts(range(20000, 20001), range(20000, 20001))
+    assert str(ports) == "20000"
+
+
+def test_data_ports_mapped() -> None:
+    ports = read(data_ports={"origin": "1024-1034", "public": "65525-65535"}).data_ports
+    assert not ports.mirrored
+    assert str(ports) == "1024-1034"
+    assert [ports.public_port(port) for port in (1023, 1024, 1030, 1034, 1035)] == [None, 65525, 65531, 65535, None]
+
+
+def test_event_file() -> None:
+    def path(text: str) -> str | None:
+        return parse(document(application=[REQUIRED], events={"path": text}), DIRECTORY).events.path
+
+    assert path("log/events") == "/etc/ftp-gateway/log/events"
+    assert path("/var/log/events") == "/var/log/events"
+    assert path("-") == "-"
+
+
+# Single keys that are wrong
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "mistake"),
+    [
+        ("name", "", '"" must be 1 to 253 printable ASCII characters without white space'),
+        ("name", "my ftp", '"my ftp" must be 1 to 253 printable ASCII characters without white space'),
+        ("name", "a\nb", r'"a\nb" must be 1 to 253 printable ASCII characters without white space'),
+        ("name", 5, "must be a string, not an integer"),
+        ("listen", [], "must not be empty"),
+        ("listen", 21, "must be a string, not an integer"),
+        ("listen", "", '"" is not an endpoint of the kind tcp, tcp6 or systemd'),
+        ("listen", "21", '"21" is not an endpoint of the kind tcp, tcp6 or systemd'),
+        ("listen", "unix:/run/ftp", '"unix:/run/ftp" is not an endpoint of the kind tcp, tcp6 or systemd'),
+        ("listen", "ssl:990", '"ssl:990" would keep FTP\'s TLS out of sight; use tcp and tls.implicit'),
+        ("listen", "tcp:ftp", '"tcp:ftp" is not like tcp:21, tcp:21:interface=192.0.2.1 or tcp6:21'),
+        ("listen", "tcp:21:host=a", '"tcp:21:host=a" is not like tcp:21, tcp:21:interface=192.0.2.1 or tcp6:21'),
+        ("listen", "tcp:21\\", r'"tcp:21\\" is not like tcp:21, tcp:21:interface=192.0.2.1 or tcp6:21'),
+        ("listen", "tcp:65536", '"tcp:65536" has a port or a backlog that is not between 0 and 65535'),
+        ("listen", "tcp:1:backlog=-1", '"tcp:1:backlog=-1" has a port or a backlog that is not between 0 and 65535'),
+        ("listen", "tcp:21:interface=eth0", '"tcp:21:interface=eth0" has an interface that is not an IP address'),
+        ("listen", "systemd:0", '"systemd:0" is not like systemd:domain=INET:index=0 or :name=ftp'),
+        ("origin", "ftp.internal", '"ftp.internal" is not host:port or [v6]:port'),
+        ("origin", "2001:db8::1", '"2001:db8::1" is not host:port or [v6]:port'),
+        ("origin", "[ftp.internal]:21", '"[ftp.internal]:21" is not host:port or [v6]:port'),
+        ("origin", "[192.0.2.1]:21", '"[192.0.2.1]:21" is not host:port or [v6]:port'),
+        ("origin", "a:0", '"a:0" has a port that is not between 1 and 65535'),
+        ("origin", "a:65536", '"a:65536" has a port that is not between 1 and 65535'),
+        ("origin", "0.0.0.0:21", '"0.0.0.0" is an address that no host has'),
+        ("origin", "[::]:21", '"::" is an address that no host has'),
+        ("origin", "224.0.0.1:21", '"224.0.0.1" is an address that no host has'),
+        ("origin", "255.255.255.255:21", '"255.255.255.255" is an address that no host has'),
+        ("origin", "[ff02::1]:21", '"ff02::1" is an address that no host has'),
+        ("origin", "198.51.100.256:21", '"198.51.100.256" is neither a hostname nor an IP address'),
+        ("origin", "-a.example:21", '"-a.example" is neither a hostname nor an IP address'),
+        ("origin", "a-.example:21", '"a-.example" is neither a hostname nor an IP address'),
+        ("origin", "a..example:21", '"a..example" is neither a hostname nor an IP address'),
+        ("origin", "a.example.:21", '"a.example." is neither a hostname nor an IP address'),
+        ("origin", "a.exa mple:21", '"a.exa mple" is neither a hostname nor an IP address'),
+        ("origin", "a.example\n:21", r'"a.example\n" is neither a hostname nor an IP address'),
+        ("data_ports", 20000, "must be a string, not an integer"),
+        ("data_ports", "20000:20020", '"20000:20020" is not a range of ports like 20000-20020'),
+        ("data_ports", "", '"" is not a range of ports like 20000-20020'),
+        ("data_ports", "20020-20000", '"20020-20000" ends before it begins'),
+        ("data_ports", "1023-1030", '"1023-1030" has ports below 1024, where no data connection belongs'),
+        ("data_ports", "65535-65536", '"65535-65536" has ports above 65535'),
+        ("public_address", "::1", '"::1" is an IPv6 address, and a 227 reply carries IPv4 only'),
+        ("public_address", "0.0.0.0", '"0.0.0.0" is an address that no host has'),
+        ("public_address", "ftp.example.com:21", '"ftp.example.com:21" is neither a hostname nor an IP address'),
+        ("banner", "", '"" must be one line of printable text'),
+        ("banner", "a\r\nb", r'"a\r\nb" must be one line of printable text'),
+        ("banner", "220 hi", '"220 hi" must not begin with a reply code; the gateway puts 220 before it'),
+        ("banner", "220-hi", '"220-hi" must not begin with a reply code; the gateway puts 220 before it'),
+        ("banner", "ä" * 251, f'"{"ä" * 79}…" is longer than 500 bytes'),
+        ("access_denied", "never", 'must be "reply" or "drop", not "never"'),
+        ("data_peer", "nobody", 'must be "address", "network" or "any", not "nobody"'),
+        ("data_peer", True, 'must be "address", "network" or "any", not a boolean'),
+        ("data_peer", ["any"], 'must be "address", "network" or "any", not an array'),
+        ("data_interface", "eth0", '"eth0" is not an IP address of this host'),
+        ("data_interface", "224.0.0.1", '"224.0.0.1" is not an IP address of this host'),
+        ("timeouts", 5, "must be a table, not an integer"),
+        ("access", {}, "must be an array of tables, each under [[ ]], not a table"),
+    ],
+)
+def test_wrong_value(key: str, value: object, mistake: str) -> None:
+    (found,) = mistakes_of({key: value})
+    assert re.sub(r"^listen\[0\]", "listen", found) == f"{key}: {mistake}"
+
+
+@pytest.mark.parametrize("key", ["origin_connect", "login", "idle", "data_accept", "data_stall"])
+@pytest.mark.parametrize("value", [0, -1, float("inf"), float("nan"), 10**400])
+def test_timeout_out_of_range(key: str, value: object) -> None:
+    assert mistakes_of({"timeouts": {key: value}}) == [f"timeouts.{key}: must be a number of seconds above 0"]
+
+
+@pytest.mark.parametrize("value", [-0.5, float("inf"), float("nan")])
+def test_drain_out_of_range(value: float) -> None:
+    assert mistakes_of({"timeouts": {"drain": value}}) == ["timeouts.drain: must be a number, 0 or more"]
+
+
+@pytest.mark.parametrize(
+    ("tables", "mistake"),
+    [
+        ({"timeouts": {"idle": "5"}}, "timeouts.idle: must be a number, not a string"),
+        ({"timeouts": {"idle": True}}, "timeouts.idle: must be a number, not a boolean"),
+        ({"limits": {"ban": datetime.date(2000, 1, 1)}}, "limits.ban: must be a number, not a date"),
+        ({"limits": {"sessions": 5.0}}, "limits.sessions: must be an integer, not a float"),
+        ({"limits": {"sessions": True}}, "limits.sessions: must be an integer, not a boolean"),
+        ({"limits": {"sessions": -1}}, "limits.sessions: must be a number, 0 or more"),
+        ({"tls": {"implicit": 1}}, "tls.implicit: must be a boolean, not an integer"),
+        ({"tls": {"mode": "on"}}, 'tls.mode: must be "off", "passthrough", "flexible", "full" or "strict", not "on"'),
+        ({"tls": {"minimum_version": 1.2}}, 'tls.minimum_version: must be "1.2" or "1.3", not a float'),
+        ({"tls": {"key": ""}}, 'tls.key: "" is not the name of a file'),
+        ({"tls": {"origin_name": "a b"}}, 'tls.origin_name: "a b" is neither a hostname nor an IP address'),
+        ({"commands": {"allow": "SITE"}}, "commands.allow: must be an array, not a string"),
+        ({"commands": {"allow": ["X"]}}, 'commands.allow[0]: "X" is not an FTP verb'),
+        ({"commands": {"deny": ["SITE", 5]}}, "commands.deny[1]: must be a string, not an integer"),
+        (
+            {"commands": {"allow": ["mlsd", "XSHA3"], "deny": ["XSHA", "MLSD"]}},
+            "commands.deny: MLSD stands in allow as well",
+        ),
+        (
+            {"proxy_protocol": {"accept_from": ["10.0.0.1/8"]}},
+            'proxy_protocol.accept_from[0]: "10.0.0.1/8" is not a network like 192.0.2.0/24 or 2001:db8::/32 '
+            "(bits are set behind its prefix)",
+        ),
+        (
+            {"access": [{"action": "deny", "networks": ["everyone"]}]},
+            'access[0].networks[0]: "everyone" is not a network like 192.0.2.0/24 or 2001:db8::/32',
+        ),
+        ({"access": [{"action": "deny"}]}, "access[0].networks: required key is missing"),
+        ({"access": ["deny"]}, "access[0]: must be a table, not a string"),
+        ({"data_ports": {"origin": "20000"}}, "data_ports.public: required key is missing"),
+        (
+            {"data_ports": {"origin": "20000-20020", "public": "30000-30010"}},
+            "data_ports: origin and public must hold as many ports, not 21 and 11",
+        ),
+    ],
+)
+def test_wrong_value_in_a_table(tables: dict[str, object], mistake: str) -> None:
+    assert mistakes_of(tables) == [mistake]
+
+
+@pytest.mark.parametrize("verb", ["PORT", "eprt", "LPRT", "LPSV", "MIC", "CONF", "ENC", "ADAT"])
+def test_verbs_that_are_never_relayed(verb: str) -> None:
+    assert mistakes_of({"commands": {"allow": [verb]}}) == [
+        f"commands.allow[0]: the gateway never relays {verb.upper()}"
+    ]
+
+
+def test_missing_keys() -> None:
+    assert mistakes("[[application]]") == tuple(
+        f"application[0].{key}: required key is missing" for key in ("name", "listen", "origin", "data_ports")
+    )
+    assert mistakes("") == ("application: required key is missing",)
+    assert mistakes("application = []") == ("application: must not be empty",)
+    assert mistakes("[application]") == ("application: must be an array of tables, each under [[ ]], not a table",)
+
+
+def test_unknown_keys() -> None:
+    assert mistakes_of({"publik_address": "a"}) == ["publik_address: unknown key; did you mean public_address?"]
+    assert mistakes_of({"tls": {"modus": "off"}}) == ["tls.modus: unknown key; did you mean mode?"]
+    assert mistakes_of({"commands": {"xyz": 1, "a b\n": 1}}) == [
+        r'commands."a b\n": unknown key; known here: allow, deny, read_only',
+        "commands.xyz: unknown key; known here: allow, deny, read_only",
+    ]
+    assert mistakes(document(application=[REQUIRED], applications=[], timeouts={})) == (
+        "applications: unknown key; did you mean application?",
+        "timeouts: unknown key; known here: application, events",
+    )
+
+
+# What cannot be read at all
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ("[[application]]\nname\n", "gateway.toml:2: Expected '=' after a key in a key/value pair"),
+        ("a = [\n", "gateway.toml:2: "),
+        ("a = 1\na = 2", "gateway.toml:2: Cannot overwrite a value"),
+        ("a = " + "9" * 5000, "gateway.toml: a number has too many digits"),
+        ("a = " + "[" * 5000, "gateway.toml: nested too deeply"),
+    ],
+)
+def test_syntax_error(text: str, mistake: str) -> None:
+    (found,) = mistakes(text)
+    assert found.startswith(mistake)
+
+
+def test_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = Path("own.toml")
+    with pytest.raises(ConfigError, match=r"^own\.toml: No such file or directory$"):
+        load(path)
+    path.write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match=r"^own\.toml: not UTF-8 text$"):
+        load(path)
+    path.write_text("=")
+    with pytest.raises(ConfigError, match=r"^own\.toml:1: "):
+        load(path)
+    path.write_text(EXAMPLE)
+    assert load(path).events.path == str(tmp_path / "events.jsonl")
+    with pytest.raises(ConfigError, match=r"Is a directory$"):
+        load(tmp_path)
+
+
+# What is not built yet
+
+
+def test_everything_not_built_is_refused_by_its_path() -> None:
+    later = "not available in this version; leave it out"
+    assert mistakes(NOT_BUILT_EXAMPLE) == tuple(
+        f"application[0].{text}"
+        for text in (
+            'access_denied: "drop" is not available in this version; only "reply" is',
+            'tls.mode: "flexible" is not available in this version; only "off" is',
+            f"tls.certificate: {later}",
+            f"tls.key: {later}",
+            f"tls.implicit: {later}",
+            'tls.require: "control" is not available in this version; only "none" is',
+            'tls.data_session_reuse: "optional" is not available in this version; only "required" is',
+            'tls.minimum_version: "1.3" is not available in this version; only "1.2" is',
+            f"tls.origin_ca: {later}",
+            f"tls.origin_name: {later}",
+            f"tls.origin_implicit: {later}",
+            f"tls.origin_certificate: {later}",
+            f"tls.origin_key: {later}",
+            f"limits.sessions: {later}",
+            f"limits.sessions_per_client: {later}",
+            f"limits.connects_per_minute_per_client: {later}",
+            f"limits.login_failures: {later}",
+            f"limits.login_failure_window: {later}",
+            f"limits.ban: {later}",
+            f"limits.bandwidth_per_session: {later}",
+            f"proxy_protocol.accept_from: {later}",
+            'proxy_protocol.send_control: "v1" is not available in this version; only "off" is',
+            'proxy_protocol.send_data: "v2" is not available in this version; only "off" is',
+            f"access: {later}",
+        )
+    )
+
+
+def test_switching_off_what_is_not_built_is_no_mistake() -> None:
+    assert read(limits={"login_failures": 0, "ban": 0}).limits == Limits(login_failures=0, ban=0.0)
+    assert read(tls={"implicit": False}, access=[]).tls == Tls()
+
+
+def test_what_is_not_built_is_structured_all_the_same() -> None:
+    strict = converter(DIRECTORY)
+    assert strict.structure("drop", AccessDenied) is AccessDenied.DROP
+    assert strict.structure("v2", ProxyHeader) is ProxyHeader.V2
+    assert strict.structure([{"action": "deny", "networks": ["10.0.0.0/8", "::/0"]}], tuple[AccessRule, ...]) == (
+        AccessRule(AccessAction.DENY, (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("::/0"))),
+    )
+    certificate = attrs.fields(Tls).certificate.type
+    assert strict.structure("a.pem", certificate) == "/etc/ftp-gateway/a.pem"  # type: ignore[arg-type]
+
+
+def test_the_list_of_what_is_not_built_names_keys() -> None:
+    known = {path for path, _ in tables()} | {
+        f"{one.path}.{entry.key}" for one in reference() for entry in one.entries
+    }
+    assert known >= NOT_BUILT
+
+
+# Between keys
+
+
+OTHER: dict[str, object] = {"name": "other", "listen": "tcp:2121", "data_ports": "30000-30020"}
+
+
+@pytest.mark.parametrize(
+    ("second", "mistake"),
+    [
+        ({"name": "ftp"}, 'name: "ftp" is the name of application[0] already'),
+        ({"listen": "tcp:21"}, 'listen: "tcp:21" collides with "tcp:21" of application[0]'),
+        (
+            {"listen": ["tcp:2121", "tcp:21:interface=127.0.0.1"]},
+            'listen: "tcp:21:interface=127.0.0.1" collides with "tcp:21" of application[0]',
+        ),
+        ({"listen": ["tcp:0", "tcp:0"]}, 'listen: "tcp:0" collides with "tcp:0"'),
+        ({"listen": ["tcp:2121", "tcp:2121"]}, 'listen: "tcp:2121" collides with "tcp:2121"'),
+        (
+            {"listen": ["systemd:domain=INET:name=ftp", "systemd:domain=INET:name=ftp"]},
+            'listen: "systemd:domain=INET:name=ftp" collides with "systemd:domain=INET:name=ftp"',
+        ),
+        (
+            {"data_ports": "20020-20030"},
+            "data_ports: the public ports 20020-20030 overlap 20000-20020 of application[0] on the same address",
+        ),
+        (
+            {"data_ports": {"origin": "30000", "public": "20000"}, "data_interface": "192.0.2.1"},
+            "data_ports: the public ports 20000 overlap 20000-20020 of application[0] on the same address",
+        ),
+        ({"listen": "tcp:30010"}, 'data_ports: port 30010 is taken by "tcp:30010"'),
+    ],
+)
+def test_collision(second: dict[str, object], mistake: str) -> None:
+    assert mistakes_of({}, OTHER | second) == [f"application[1].{mistake}"]
+
+
+def test_listening_within_the_data_ports_of_another() -> None:
+    assert mistakes_of({}, OTHER | {"listen": "tcp:20010"}) == [
+        'data_ports: port 20010 is taken by "tcp:20010" of application[1]'
+    ]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({}, {}),
+        ({"listen": "tcp:21:interface=192.0.2.1"}, {"listen": "tcp:21:interface=192.0.2.2"}),
+        ({"listen": "tcp:21"}, {"listen": "tcp6:21"}),
+        ({"listen": "tcp:0"}, {"listen": "tcp:0:interface=127.0.0.1"}),
+        ({"listen": "systemd:domain=INET:index=0"}, {"listen": "systemd:domain=INET:index=1"}),
+        (
+            {"listen": "tcp:21:interface=192.0.2.1"},
+            {"listen": "tcp:21:interface=192.0.2.2", "data_ports": "20000-20020"},
+        ),
+        ({"data_interface": "192.0.2.1"}, {"data_interface": "192.0.2.2", "data_ports": "20000-20020"}),
+        ({"data_ports": "20000-20020"}, {"data_ports": {"origin": "20000-20020", "public": "30000-30020"}}),
+        ({"data_interface": "192.0.2.1"}, {"listen": "tcp:20000:interface=192.0.2.2"}),
+    ],
+)
+def test_no_collision(first: dict[str, object], second: dict[str, object]) -> None:
+    config = parse(document(application=[REQUIRED | first, REQUIRED | OTHER | second]), DIRECTORY)
+    assert len(config.applications) == 2
+
+
+def test_mistakes_between_keys_are_found_beside_those_in_single_keys() -> None:
+    assert mistakes_of(
+        {"banner": "220 hi", "commands": {"allow": ["MLSD"], "deny": ["MLSD"], "read_only": 1}},
+        {"publik_address": "a", "data_interface": "eth0"},
+        "nothing",
+    ) == [
+        'banner: "220 hi" must not begin with a reply code; the gateway puts 220 before it',
+        "commands.read_only: must be a boolean, not an integer",
+        'application[1].data_interface: "eth0" is not an IP address of this host',
+        "application[1].publik_address: unknown key; did you mean public_address?",
+        "application[2]: must be a table, not a string",
+        'application[1].name: "ftp" is the name of application[0] already',
+        'application[1].listen: "tcp:21" collides with "tcp:21" of application[0]',
+        "commands.deny: MLSD stands in allow as well",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ("0.0.0.0", "192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("::", "2001:db8::1", True),
+        ("::", "192.0.2.1", False),
+        ("", "0.0.0.0", False),
+        ("", "", False),
+    ],
+)
+def test_meet(one: str, other: str, expected: bool) -> None:
+    assert meet(address(one), address(other)) is meet(address(other), address(one)) is expected
+
+
+def test_listening() -> None:
+    assert Listening.parse("tcp:21") == Listening("tcp:21", ipaddress.ip_address("0.0.0.0"), 21)
+    assert Listening.parse("tcp6:21") == Listening("tcp6:21", ipaddress.ip_address("::"), 21)
+    assert Listening.parse("systemd:domain=INET:index=0") == Listening("systemd:domain=INET:index=0")
+
+
+# Flags
+
+
+def test_flags() -> None:
+    (application,) = from_flags(["tcp:2121", "tcp6:2122"], "198.51.100.1:21", "20000-20020", None).applications
+    assert application == read(listen=["tcp:2121", "tcp6:2122"])
+    assert application.name == "ftp"
+    (application,) = from_flags(["tcp:21"], "198.51.100.1:21", "20000-20020", "192.0.2.1").applications
+    assert application == read(name="192.0.2.1", public_address="192.0.2.1")
+
+
+def test_wrong_flags() -> None:
+    with pytest.raises(ConfigError) as raised:
+        from_flags(["tcp:21", "tcp"], "origin", "20", "::1")
+    assert raised.value.mistakes == (
+        '--listen: "tcp" is not like tcp:21, tcp:21:interface=192.0.2.1 or tcp6:21',
+        '--origin: "origin" is not host:port or [v6]:port',
+        '--data-ports: "20" has ports below 1024, where no data connection belongs',
+        '--public-address: "::1" is an IPv6 address, and a 227 reply carries IPv4 only',
+    )
+    with pytest.raises(ConfigError) as raised:
+        from_flags(["tcp:2121", "tcp:2121"], "a:21", "2121", None)
+    assert set(raised.value.mistakes) == {
+        '--listen: "tcp:2121" collides with "tcp:2121"',
+        '--data-ports: port 2121 is taken by "tcp:2121"',
+    }
+
+
+# Advice
+
+
+@pytest.fixture
+def ipv4_settings(tmp_path: Path) -> Path:
+    (tmp_path / "ip_local_port_range").write_text("32768\t60999\n")
+    (tmp_path / "ip_local_reserved_ports").write_text("\n")
+    return tmp_path
+
+
+def advice(ipv4_settings: Path, **keys: object) -> list[str]:
+    config = parse(document(application=[REQUIRED | keys]), DIRECTORY)
+    return [text.removeprefix("application[0].") for text in warnings(config, ipv4_settings)]
+
+
+def test_data_ports_where_outgoing_connections_are(ipv4_settings: Path) -> None:
+    expected = [
+        "data_ports: outgoing connections may take some of the ports 32760-32768, which are in "
+        "net.ipv4.ip_local_port_range; add them to net.ipv4.ip_local_reserved_ports"
+    ]
+    assert advice(ipv4_settings, data_ports="32760-32768") == expected
+    assert advice(ipv4_settings, data_ports={"origin": "32760-32768", "public": "20000-20008"}) == []
+    assert advice(ipv4_settings, data_ports="32760-32767") == []
+    assert advice(ipv4_settings, data_ports="61000-61010") == []
+    (ipv4_settings / "ip_local_reserved_ports").write_text("8080,40000-40020\n")
+    assert advice(ipv4_settings, data_ports="40000-40020") == []
+    assert len(advice(ipv4_settings, data_ports="40000-40021")) == 1
+    assert advice(ipv4_settings / "missing", data_ports="32760-32768") == []
+
+
+@pytest.mark.parametrize("public", ["10.1.2.3", "172.31.0.1", "192.168.0.1", "127.0.0.1"])
+def test_public_address_that_is_not_public(ipv4_settings: Path, public: str) -> None:
+    assert advice(ipv4_settings, public_address=public) == [
+        f'public_address: "{public}" cannot be reached from the internet'
+    ]
+
+
+@pytest.mark.parametrize("public", ["192.0.2.1", "172.32.0.1", "ftp.example.com"])
+def test_public_address_without_advice(ipv4_settings: Path, public: str) -> None:
+    assert advice(ipv4_settings, public_address=public) == []
+
+
+def test_both_families_on_one_port(ipv4_settings: Path) -> None:
+    assert advice(ipv4_settings, listen=["tcp:21", "tcp6:21"]) == [
+        'listen: "tcp:21" and "tcp6:21" collide where :: takes IPv4 connections too, as is usual'
+    ]
+    assert advice(ipv4_settings, listen=["tcp:21", "tcp6:2121"]) == []
+    assert advice(ipv4_settings, listen=["tcp:0", "tcp6:0"]) == []
+    assert advice(ipv4_settings, listen=["tcp:21:interface=192.0.2.1", "tcp6:21"]) == []
+
+
+def test_the_systems_own_settings_can_be_read() -> None:
+    assert isinstance(warnings(parse(EXAMPLE, DIRECTORY)), tuple)
+
+
+# The reference
+
+
+def test_reference() -> None:
+    sections = {section.path: section for section in reference()}
+    assert list(sections) == [
+        "",
+        "application",
+        "application.timeouts",
+        "application.tls",
+        "application.limits",
+        "application.commands",
+        "application.proxy_protocol",
+        "application.access",
+        "events",
+    ]
+    assert all(entry.doc for section in sections.values() for entry in section.entries)
+    application = {entry.key: entry for entry in sections["application"].entries}
+    assert list(application)[:5] == ["name", "listen", "origin", "data_ports", "public_address"]
+    assert application["name"].default is None
+    assert application["banner"].default == "left out"
+    timeouts = sections["application.timeouts"].entries
+    assert timeouts[0] == Entry(
+        "origin_connect",
+        "seconds, above 0",
+        "10",
+        "For the origin to accept a TCP connection, control or data.",
+        True,
+    )
+    tls = {entry.key: entry for entry in sections["application.tls"].entries}
+    assert (tls["require"].form, tls["require"].default) == ('"none" | "control" | "data"', '"none"')
+    assert (tls["implicit"].form, tls["implicit"].default) == ("true | false", "false")
+    assert (tls["key"].form, tls["key"].built) == ("file", False)
+    commands = sections["application.commands"].entries
+    assert (commands[0].form, commands[0].default) == ("list: verb", "[]")
+
+
+# Whatever is written, there is a Config or there are mistakes
+
+
+SCALARS = (
+    st.none().map(lambda _: datetime.date(2000, 2, 29))
+    | st.just(datetime.time(1, 2, 3))
+    | st.just(datetime.datetime(2000, 2, 29, 1, 2, 3))
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(codec="utf-8"))
+    | st.sampled_from(
+        [
+            *REQUIRED.values(),
+            "tcp:0:interface=::1",
+            "tcp6:21:backlog=x=y",
+            "systemd:",
+            "[::1]:21",
+            "10.0.0.0/8",
+            "off",
+            "any",
+            "deny",
+            "MLSD",
+            "1.2",
+            "-",
+        ]
+    )
+)
+KEYS = st.sampled_from([entry.key for section in reference() for entry in section.entries]) | st.text(
+    st.characters(codec="utf-8")
+)
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=12
+)
+NAMED_TABLES = st.dictionaries(
+    st.sampled_from(["timeouts", "tls", "limits", "commands", "proxy_protocol", "access", "data_ports"]),
+    st.dictionaries(KEYS, VALUES, max_size=4) | VALUES,
+    max_size=3,
+)
+APPLICATIONS = st.builds(
+    lambda *parts: {key: value for part in parts for key, value in part.items()},
+    st.just(REQUIRED) | st.just({}),
+    st.dictionaries(KEYS, VALUES, max_size=4),
+    NAMED_TABLES,
+)
+
+
+def well_behaved(text: str) -> None:
+    """A configuration, or at least one mistake, each of one printable line with a path."""
+    try:
+        config = parse(text, DIRECTORY)
+    except ConfigError as error:
+        assert error.mistakes
+        for mistake in error.mistakes:
+            assert re.fullmatch(r'[^ ."]\S*(?:\."[^\n]*")?: \S.*|".*": \S.*', mistake), mistake
+            assert mistake.isprintable()
+    else:
+        assert all(isinstance(text, str) for text in warnings(config))
+
+
+@given(st.lists(APPLICATIONS, min_size=1, max_size=3))
+def test_any_applications(applications: list[dict[str, Any]]) -> None:
+    well_behaved(document(application=applications))
+
+
+@given(st.dictionaries(st.just("application") | st.just("events") | KEYS, VALUES, max_size=4))
+def test_any_document(keys: dict[str, Any]) -> None:
+    well_behaved("".join(f"{toml(key)} = {toml(value)}\n" for key, value in keys.items()))
+
+
+@given(st.text())
+def test_any_text(text: str) -> None:
+    well_behaved(text)
+
+
+@given(st.text())
+def test_any_flags(text: str) -> None:
+    try:
+        config = from_flags([text], text, text, text)
+    except ConfigError as error:
+        assert all(mistake.startswith("--") for mistake in error.mistakes)
+    else:
+        assert config.applications
+
+
+@given(st.text())
+def test_quoted_is_one_short_line(text: str) -> None:
+    assert quoted(text).isprintable()
+    assert len(text) > 80 or json.loads(quoted(text)) == text
+
+
+def test_unused_defaults_are_values() -> None:
+    """What is left out of the file is structured no differently than what stands there with its default."""
+    assert read(tls={}, limits={}, proxy_protocol={}, commands={}, timeouts={}) == read()
+    assert read().proxy_protocol == ProxyProtocol()
