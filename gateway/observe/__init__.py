@@ -1,0 +1,1 @@
+"""Observers: events, and where they are written."""

@@ -1,0 +1,84 @@
+"""The demo: a gateway, and behind it an FTP server with sample files, in one process."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import attrs
+from twisted.application.service import Service
+
+from gateway import config
+from gateway.config import Config
+from origin import Origin
+from origin.samples import write_samples
+
+_HINTS = """
+The gateway is at ftp://127.0.0.1:2121/, and behind it an FTP server that names 198.51.100.1 in its PASV replies.
+In another terminal, try:
+
+    curl ftp://127.0.0.1:2121/                                  a listing
+    curl --disable-epsv -v ftp://127.0.0.1:2121/welcome.txt     PASV: see the address in the 227 reply
+    curl -T FILE ftp://demo:demo@127.0.0.1:2121/incoming/       an upload
+    curl -P - ftp://127.0.0.1:2121/                             active mode: refused
+
+Ctrl-C ends the demo.
+"""
+
+
+@attrs.define(eq=False)
+class DemoOrigin(Service):
+    """The FTP server of the demo, in a thread of its own."""
+
+    _files: TemporaryDirectory[str] | None = attrs.field(default=None, init=False, repr=False)
+    _origin: Origin | None = attrs.field(default=None, init=False)
+
+    def config(self) -> Config:
+        """The configuration of a gateway in front of it; starts it where it does not run.
+
+        On Linux it has a loopback address of its own, so that ports are the same on both sides. Other systems have
+        but one, so there they are mapped.
+        """
+        alone = sys.platform == "linux"
+        if self._origin is None:
+            self._files = TemporaryDirectory(prefix="ftp-gateway-demo-")
+            write_samples(Path(self._files.name))
+            self._origin = Origin(
+                Path(self._files.name),
+                listen=("127.0.0.2" if alone else "127.0.0.1", 0),
+                passive_ports=range(20000, 20021),
+                masquerade_address="198.51.100.1",
+                users={"demo": "demo"},
+                anonymous=True,
+                writable=True,
+            )
+            self._origin.start()
+        host, port = self._origin.address
+        ports = '"20000-20020"' if alone else '{ origin = "20000-20020", public = "30000-30020" }'
+        text = f"""
+            [[application]]
+            name = "demo"
+            listen = "tcp:2121:interface=127.0.0.1"
+            origin = "{host}:{port}"
+            data_ports = {ports}
+        """
+        return config.parse(text, Path.cwd())
+
+    def stopService(self) -> None:
+        """Ends it; its files go."""
+        super().stopService()
+        if self._origin is not None:
+            self._origin.stop()
+        if self._files is not None:
+            self._files.cleanup()
+
+
+@attrs.define(eq=False)
+class DemoHints(Service):
+    """Says what to try, once all runs."""
+
+    def startService(self) -> None:
+        """Prints it."""
+        super().startService()
+        print(_HINTS, file=sys.__stdout__, flush=True)  # past twistd, which would make log lines of it

@@ -1,0 +1,73 @@
+"""Events: one record for each thing that an operator may want to know, fanned out to sinks."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO
+
+import attrs
+from twisted.logger import Logger
+
+Record = Mapping[str, object]
+Sink = Callable[[Record], None]
+
+
+@attrs.frozen
+class Journal:
+    """Writes events down."""
+
+    sinks: Sequence[Sink]
+
+    def note(self, name: str, fields: Mapping[str, object]) -> None:
+        """One event: its name, and what is known of it. Never a password."""
+        time = datetime.now(UTC).isoformat(timespec="milliseconds")
+        record = {"time": time.replace("+00:00", "Z"), "event": name, **fields}
+        for sink in self.sinks:
+            sink(record)
+
+
+@attrs.frozen
+class LogSink:
+    """One line of text for each event, in Twisted's log."""
+
+    log: Logger = attrs.field(factory=lambda: Logger("gateway"))
+
+    def __call__(self, record: Record) -> None:
+        told = {key: value for key, value in record.items() if key not in ("time", "event", "application")}
+        details = " ".join(f"{key}={_quoted(value)}" for key, value in told.items() if value is not None)
+        self.log.info(
+            "[{name}] {event} {details}", name=record["application"], event=record["event"], details=details
+        )
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    return json.dumps(text) if " " in text or not text or not text.isprintable() else text
+
+
+@attrs.frozen
+class JSONLinesSink:
+    """One JSON object a line."""
+
+    stream: TextIO
+
+    def __call__(self, record: Record) -> None:
+        self.stream.write(json.dumps(record) + "\n")
+        self.stream.flush()
+
+    def close(self) -> None:
+        """Closes the file; standard output stays open."""
+        if self.stream is not sys.stdout:
+            self.stream.close()
+
+    @classmethod
+    def open(cls, path: str) -> JSONLinesSink:
+        """Appends to the file at ``path``; ``-`` is standard output.
+
+        :raises OSError: where it cannot be written.
+        """
+        return cls(sys.stdout if path == "-" else Path(path).open("a", encoding="utf-8"))

@@ -1,0 +1,236 @@
+"""The running gateway, built from a configuration: the one place where the parts are joined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from ipaddress import ip_address, ip_network
+from itertools import count
+
+import attrs
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from gateway import config
+from gateway.config import Config, ConfigError, DataPeer
+from gateway.data.leg import Address
+from gateway.data.port import DataPorts, Network
+from gateway.observe.journal import Journal, JSONLinesSink, LogSink
+from gateway.observe.systemd import notify
+from gateway.relay.application import Application
+from gateway.relay.door import Door
+from gateway.relay.public import PublicAddress
+from gateway.relay.relay import RelayReactor
+from gateway.session.events import Deadline
+from gateway.session.policy import Policy
+from gateway.session.ports import PassivePorts
+
+# How long a data channel may outlive the origin's word that its transfer failed, in seconds.
+_LINGER = 5.0
+
+
+class CannotStart(Exception):
+    """The gateway cannot run. The text is one sentence for its operator."""
+
+
+@attrs.define(eq=False)
+class Gateway(Service):
+    """Every application of a configuration.
+
+    :param load: reads the configuration; raises ConfigError.
+    :param give_up: called where it cannot start, with a sentence that says why.
+    """
+
+    reactor: RelayReactor = attrs.field(repr=False)
+    load: Callable[[], Config] = attrs.field(repr=False)
+    give_up: Callable[[str], None] = attrs.field(repr=False)
+    _doors: dict[str, Door] = attrs.field(factory=dict, init=False)
+    _retired: list[Door] = attrs.field(factory=list, init=False)
+    _publics: dict[str, PublicAddress] = attrs.field(factory=dict, init=False, repr=False)
+    _journal: Journal = attrs.field(init=False, repr=False)
+    _events: JSONLinesSink | None = attrs.field(default=None, init=False, repr=False)
+    _data_ports: DataPorts = attrs.field(init=False, repr=False)
+    _numbers: Iterator[int] = attrs.field(factory=lambda: count(1), init=False, repr=False)
+    _log: Logger = attrs.field(factory=lambda: Logger("gateway"), init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._data_ports = DataPorts(self.reactor)
+        self._journal = Journal((LogSink(),))
+
+    def privilegedStartService(self) -> None:
+        """Binds every port, while the process may still be privileged."""
+        super().privilegedStartService()
+        try:
+            self._apply(self.load())
+        except ConfigError as error:
+            self.give_up("; ".join(error.mistakes))
+        except CannotStart as error:
+            self.give_up(str(error))
+
+    def startService(self) -> None:
+        """Says that it is ready."""
+        if not self._doors:  # not every runner has a privileged phase
+            self.privilegedStartService()
+        super().startService()
+        places = ", ".join(f"{door.application.name} on {place}" for place, door in self._doors.items())
+        self._log.info("ftp-gateway ready: {places}", places=places)
+        notify("READY=1")
+
+    def stopService(self) -> Deferred[None]:
+        """Lets nobody in any more, lets transfers end in time, and fires when every session is over."""
+        super().stopService()
+        notify("STOPPING=1")
+        cleared = DeferredList([door.clear() for door in (*self._doors.values(), *self._retired)])
+        return cleared.addCallback(self._stopped)
+
+    def reload(self) -> None:
+        """Reads the configuration again: new sessions follow it, running ones go on as they began.
+
+        One that has a mistake, or a port that cannot be bound, is refused whole, and the old one stays.
+        """
+        try:
+            self._apply(self.load())
+        except ConfigError as error:
+            for mistake in error.mistakes:
+                self._log.error("configuration not reloaded: {mistake}", mistake=mistake)
+        except CannotStart as error:
+            self._log.error("configuration not reloaded: {error}", error=error)
+        else:
+            self._log.info("configuration reloaded")
+
+    def _stopped(self, _: object) -> None:
+        for public in self._publics.values():
+            public.stop()
+        if self._events is not None:
+            self._events.close()
+
+    def _apply(self, wanted: Config) -> None:
+        """Makes the gateway what the configuration says, or changes nothing.
+
+        :raises CannotStart: where a port cannot be bound, or the event file not be opened.
+        """
+        events = _open_events(wanted.events.path)
+        hosts = {application.public_address for application in wanted.applications} - {None}
+        publics = {host: self._publics.get(host) or PublicAddress(host, self._note_public) for host in hosts if host}
+        doors: dict[str, Door] = {}
+        try:
+            for application in wanted.applications:
+                running = self._application(application, publics)
+                for place in application.listen:
+                    door = doors[place] = Door(self.reactor, running, application.timeouts.drain, self._numbers)
+                    if place not in self._doors:
+                        door.listening = self._listen(place, door)
+        except CannotStart:
+            for door in doors.values():
+                door.shut()
+            if events is not None:
+                events.close()
+            raise
+        self._keep_books(events)
+        self._resolve(publics)
+        self._change_doors(doors)
+
+    def _change_doors(self, doors: dict[str, Door]) -> None:
+        for place, door in self._doors.items():
+            if place not in doors:
+                door.shut()
+                self._retired.append(door)
+            else:
+                door.application, door.drain = doors[place].application, doors[place].drain
+                doors[place] = door
+        self._doors = doors
+
+    def _listen(self, place: str, door: Door) -> IListeningPort:
+        results: list[IListeningPort | Failure] = []
+        try:
+            endpoint = serverFromString(self.reactor, place)
+        except (KeyError, IndexError) as error:
+            raise CannotStart(
+                f"{door.application.name} cannot listen on {place}: systemd passed no such socket"
+            ) from error
+        endpoint.listen(door).addBoth(results.append)
+        [result] = results  # these endpoints bind at once
+        if isinstance(result, Failure):
+            error = result.value
+            reason = error.socketError if isinstance(error, CannotListenError) else error
+            raise CannotStart(f"{door.application.name} cannot listen on {place}: {reason}")
+        return result
+
+    def _keep_books(self, events: JSONLinesSink | None) -> None:
+        if self._events is not None:
+            self._events.close()
+        self._events = events
+        self._journal = Journal((LogSink(),) if events is None else (LogSink(), events))
+
+    def _resolve(self, publics: dict[str, PublicAddress]) -> None:
+        for host, public in self._publics.items():
+            if host not in publics:
+                public.stop()
+        for host, public in publics.items():
+            if host not in self._publics:
+                public.start(self.reactor.nameResolver, self.reactor)
+        self._publics = publics
+
+    def _note_public(self, name: str, fields: Mapping[str, object]) -> None:
+        self._journal.note(name, fields)
+
+    def _application(self, wanted: config.Application, publics: Mapping[str, PublicAddress]) -> Application:
+        timeouts, commands = wanted.timeouts, wanted.commands
+        return Application(
+            name=wanted.name,
+            origin_host=wanted.origin.host,
+            origin_port=wanted.origin.port,
+            origin_named=not _is_address(wanted.origin.host),
+            ports=PassivePorts(wanted.data_ports.origin, wanted.data_ports.public),
+            policy=Policy(_verbs(commands.allow), _verbs(commands.deny), commands.read_only),
+            banner=wanted.banner,
+            peers=_PEERS[wanted.data_peer],
+            public=None if wanted.public_address is None else publics[wanted.public_address],
+            data_interface=None if wanted.data_interface is None else ip_address(wanted.data_interface),
+            deadlines={
+                Deadline.LOGIN: timeouts.login,
+                Deadline.IDLE: timeouts.idle,
+                Deadline.LINGER: _LINGER,
+            },
+            connect_timeout=timeouts.origin_connect,
+            accept_timeout=timeouts.data_accept,
+            stall_timeout=timeouts.data_stall,
+            data_ports=self._data_ports,
+            note=lambda name, fields: self._journal.note(name, {"application": wanted.name, **fields}),
+        )
+
+
+def _open_events(path: str | None) -> JSONLinesSink | None:
+    if path is None:
+        return None
+    try:
+        return JSONLinesSink.open(path)
+    except OSError as error:
+        raise CannotStart(f"events.path: cannot write {path}: {error.strerror}") from error
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _verbs(words: Iterable[str]) -> frozenset[bytes]:
+    return frozenset(word.encode() for word in words)
+
+
+def _network(client: Address) -> Network:
+    return ip_network((client, 24 if client.version == 4 else 64), strict=False)
+
+
+_PEERS: Mapping[DataPeer, Callable[[Address], Network | None]] = {
+    DataPeer.ADDRESS: ip_network,
+    DataPeer.NETWORK: _network,
+    DataPeer.ANY: lambda client: None,
+}
