@@ -1,0 +1,106 @@
+"""``python -m origin``: the origin by itself, until SIGTERM or SIGINT."""
+
+import argparse
+import re
+import signal
+from typing import NoReturn
+
+from origin.server import Address, Origin, render_address
+
+STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
+
+
+class _OneSentenceParser(argparse.ArgumentParser):
+    """Reports a mistake without repeating the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def _address(text: str) -> Address:
+    parts = re.fullmatch(r"(?:\[([^\[\]]*:[^\[\]]*)\]|([^\[\]:]+)):([0-9]+)", text)
+    if parts is None:
+        raise argparse.ArgumentTypeError(f"not HOST:PORT or [IPV6]:PORT: {text!r}")
+    ipv6, host, port = parts.groups()
+    return ipv6 or host, int(port)
+
+
+def _ports(text: str) -> range:
+    parts = re.fullmatch(r"([0-9]+)-([0-9]+)", text)
+    if parts is None:
+        raise argparse.ArgumentTypeError(f"not LO-HI: {text!r}")
+    low, high = map(int, parts.groups())
+    if low > high:
+        raise argparse.ArgumentTypeError(f"{low} is greater than {high}")
+    return range(low, high + 1)
+
+
+def _user(text: str) -> tuple[str, str]:
+    name, colon, password = text.partition(":")
+    if not (name and colon):
+        raise argparse.ArgumentTypeError(f"not NAME:PASSWORD: {text!r}")
+    return name, password
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _OneSentenceParser(
+        prog="python -m origin",
+        description="An FTP server over one directory, to stand behind the gateway, until SIGTERM or SIGINT.",
+    )
+    parser.add_argument(
+        "--listen",
+        type=_address,
+        default=("127.0.0.2", 2121),
+        metavar="HOST:PORT",
+        help="control connection; [IPV6]:PORT too; port 0 takes a free one (default: 127.0.0.2:2121)",
+    )
+    parser.add_argument("--root", required=True, metavar="DIR", help="what every user sees as /")
+    parser.add_argument(
+        "--passive-ports",
+        type=_ports,
+        metavar="LO-HI",
+        help="data connections, both included (default: any)",
+    )
+    parser.add_argument(
+        "--masquerade-address",
+        metavar="IP",
+        help="what 227 replies name (default: the address that was reached)",
+    )
+    parser.add_argument(
+        "--user", type=_user, action="append", default=[], metavar="NAME:PASSWORD", help="may be repeated"
+    )
+    parser.add_argument("--anonymous", action="store_true", help="let in 'anonymous' with any password")
+    parser.add_argument("--writable", action="store_true", help="users may change files (default: read only)")
+    return parser
+
+
+def main() -> None:
+    """Run an origin from the command line; exit 0 when stopped by a signal, 2 on a mistake."""
+    parser = _parser()
+    options = parser.parse_args()
+    if not (options.user or options.anonymous):
+        parser.error("nobody could log in: give --user or --anonymous")
+    # Blocked before any thread starts, so that every thread inherits it and only sigwait() takes them.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        origin = Origin(
+            options.root,
+            listen=options.listen,
+            passive_ports=options.passive_ports,
+            masquerade_address=options.masquerade_address,
+            users=dict(options.user),
+            anonymous=options.anonymous,
+            writable=options.writable,
+        )
+        origin.start()
+    except ValueError as mistake:
+        parser.error(str(mistake))
+    except OSError as failure:
+        parser.error(failure.strerror or str(failure))
+    print(f"origin ready: {render_address(origin.address)}", flush=True)
+    signal.sigwait(STOP_SIGNALS)
+    origin.stop()
+
+
+if __name__ == "__main__":
+    main()

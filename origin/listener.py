@@ -1,0 +1,67 @@
+"""The parts of pyftpdlib that an origin is made of, and the few places where it needs them otherwise.
+
+The only module that imports pyftpdlib.
+"""
+
+import logging
+import socket
+import warnings
+import weakref
+from typing import Any
+
+# pyftpdlib stands on asyncore and asynchat, which announce their end whenever they are imported.
+with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+    from pyftpdlib.authorizers import DummyAuthorizer
+    from pyftpdlib.handlers import FTPHandler
+    from pyftpdlib.ioloop import AsyncChat, IOLoop
+    from pyftpdlib.servers import FTPServer
+
+__all__ = ["DummyAuthorizer", "FTPHandler", "IOLoop", "Listener", "Waker"]
+
+# A loop that finds no handler here, nor on the root logger, would set up logging for the whole process.
+logger = logging.getLogger("pyftpdlib")
+logger.addHandler(logging.NullHandler())
+
+ACCEPT_PAUSE = 0.1  # seconds
+
+
+class Listener(FTPServer):  # type: ignore[misc]  # pyftpdlib has no type hints
+    """The listening control port: it takes any number of sessions, and closes them all when it closes."""
+
+    max_cons = 0  # pyftpdlib's 512 sockets would be used up by fewer than 200 sessions with transfers
+    max_cons_per_ip = 0  # behind a gateway every session comes from one address
+
+    def __init__(self, bound: socket.socket, session: type[Any], loop: Any) -> None:
+        # A session that waits out a failed login, or quits during a transfer, is not in the loop's map: only
+        # a set of our own can find it. (Weak: sessions come and go by themselves.)
+        self._sessions: weakref.WeakSet[Any] = weakref.WeakSet()
+        super().__init__(bound, session, ioloop=loop, backlog=socket.SOMAXCONN)
+
+    def handle_accepted(self, sock: socket.socket, addr: tuple[Any, ...]) -> None:
+        session = super().handle_accepted(sock, addr)
+        if session is not None:
+            self._sessions.add(session)
+
+    def handle_error(self) -> None:
+        """Rest a moment after a failed accept; pyftpdlib would close the port for good.
+
+        It fails while the process has no file descriptor left, and would fail again at once.
+        """
+        logger.exception("cannot accept a connection")
+        self.del_channel()
+        self.call_later(ACCEPT_PAUSE, self.add_channel)
+
+    def close(self) -> None:
+        super().close()
+        for session in list(self._sessions):
+            session.close()
+
+
+class Waker(AsyncChat):  # type: ignore[misc]  # pyftpdlib has no type hints
+    """One end of a socket pair, watched by a loop in its thread.
+
+    When the other end is closed, from whichever thread, the loop closes at once with everything in it.
+    """
+
+    def handle_close(self) -> None:
+        self.ioloop.close()
