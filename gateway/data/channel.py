@@ -116,7 +116,7 @@ class DataChannel:
     def open(self) -> None:
         """Listens. Where that fails the channel ends."""
         self._opened = self.reactor.seconds()
-        self._timers["accept"] = self.reactor.callLater(self.route.accept_timeout, self._end, Ending.NO_CLIENT)
+        self._await_client()  # while the port is awaited, too
         try:
             self.ports.open(self.route.public, self)
         except OSError as error:
@@ -155,6 +155,7 @@ class DataChannel:
 
     def listening(self) -> None:
         """The port listens."""
+        self._await_client()
         self.owner.data_listening()
 
     def accepted(self, connection: socket.socket, address: Address) -> None:
@@ -172,6 +173,10 @@ class DataChannel:
     def superseded(self) -> None:
         """The origin gave its port away."""
         self._end(Ending.SUPERSEDED)
+
+    def _await_client(self) -> None:
+        self._cancel("accept")
+        self._timers["accept"] = self.reactor.callLater(self.route.accept_timeout, self._end, Ending.NO_CLIENT)
 
     # Between the legs
 
