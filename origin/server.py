@@ -14,7 +14,7 @@ from attrs import Attribute, define, field, frozen
 from attrs.converters import optional
 from OpenSSL import SSL
 
-from origin.listener import DummyAuthorizer, FTPHandler, ImplicitTLSHandler, IOLoop, Listener, TLSHandler, Waker
+from origin.listener import DummyAuthorizer, FTPHandler, ImplicitTLSHandler, IOLoop, Listener, TLS_FTPHandler, Waker
 from origin.tls import server_context
 
 Address = tuple[str, int]
@@ -188,7 +188,7 @@ class Origin:
             "tls_control_required": self.tls_required,
             "tls_data_required": self.tls_required,
         }
-        return type("Session", (ImplicitTLSHandler if self.implicit_tls else TLSHandler,), options)
+        return type("Session", (ImplicitTLSHandler if self.implicit_tls else TLS_FTPHandler,), options)
 
     def _authorizer(self) -> DummyAuthorizer:
         permissions = DummyAuthorizer.read_perms + (DummyAuthorizer.write_perms if self.writable else "")

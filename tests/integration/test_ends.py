@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from gateway.relay import sides
-from gateway.service import Gateway
 from tests.harness import Conversation, RunningGateway, in_reactor, reactor
 from tests.scripted import (
     ORIGIN,
@@ -433,6 +432,8 @@ def deaf_client(address: tuple[str, int]) -> Conversation:
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    # The sender's system keeps some segments' worth, and those of the loopback are large.
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1000)
     connection.settimeout(20)
     connection.connect(address)
     return Conversation(connection)
@@ -535,33 +536,38 @@ def test_a_hundred_transfers_one_after_the_other() -> None:
 # The gateway stops
 
 
-def stop(service: Gateway) -> None:
-    """Lets the gateway begin to stop."""
-    in_reactor(lambda: None if service.stopService() else None)
+@contextlib.contextmanager
+def stopping(on: Stage) -> Iterator[None]:
+    """Lets the gateway begin to stop, and at the end, when client and origin are gone, waits until it has."""
+    [stopped] = in_reactor(lambda: [on.running.service.stopService()])
     turn()
+    yield
+    on.client.close()
+    on.control.close()
+    in_reactor(lambda: stopped)
 
 
 @pytest.mark.parametrize("moment", [m for m in MOMENTS if m not in (dialling, awaited, retrieving, storing, blocked)])
 def test_stopping_ends_idle_sessions(moment: Callable[[Stage], int]) -> None:
     with stage() as on:
         channels = moment(on)
-        stop(on.running.service)
-        assert read_all(on.client.socket) == STOPPING
-        with contextlib.suppress(ConnectionResetError):
-            while on.control.hear():
-                pass
-        ended_once(on.running, "gateway stopped", channels)
-        with pytest.raises(ConnectionRefusedError):
-            connect(on.running.address)
+        with stopping(on):
+            assert read_all(on.client.socket) == STOPPING
+            with contextlib.suppress(ConnectionResetError):
+                while on.control.hear():
+                    pass
+            ended_once(on.running, "gateway stopped", channels)
+            with pytest.raises(ConnectionRefusedError):
+                connect(on.running.address)
 
 
 def test_stopping_ends_sessions_that_have_only_begun() -> None:
     with ScriptedOrigin.at() as origin, before(origin.address) as running:
         with Conversation.to(running.address) as client, origin.accept() as control:
-            stop(running.service)
-            assert read_all(client.socket) == STOPPING
-            assert control.hear() == b""
-            ended_once(running, "gateway stopped")
+            with stopping(Stage(running, origin, client, control, contextlib.ExitStack())):
+                assert read_all(client.socket) == STOPPING
+                assert control.hear() == b""
+                ended_once(running, "gateway stopped")
 
 
 @pytest.mark.parametrize("command", [b"RETR a", b"STOR a"])
@@ -572,30 +578,30 @@ def test_stopping_lets_transfers_end(command: bytes) -> None:
         on.control.expect(b"NOOP")
         on.control.say(b"200 Fine.")
         assert on.client.reply() == b"200 Fine."
-        stop(on.running.service)
-        with pytest.raises(ConnectionRefusedError):
-            connect(on.running.address)
-        source, sink = (at_origin, at_client) if command == b"RETR a" else (at_client, at_origin)
-        source.sendall(bytes(MIB // 4))
-        source.close()
-        assert len(read_all(sink)) == MIB // 4
-        assert silent(on.client.socket)
-        on.control.say(b"226 Done.")
-        assert read_all(on.client.socket) == b"226 Done.\r\n" + STOPPING
-        assert on.control.hear() == b""
-        ended_once(on.running, "gateway stopped", 1)
+        with stopping(on):
+            with pytest.raises(ConnectionRefusedError):
+                connect(on.running.address)
+            source, sink = (at_origin, at_client) if command == b"RETR a" else (at_client, at_origin)
+            source.sendall(bytes(MIB // 4))
+            source.close()
+            assert len(read_all(sink)) == MIB // 4
+            assert silent(on.client.socket)
+            on.control.say(b"226 Done.")
+            assert read_all(on.client.socket) == b"226 Done.\r\n" + STOPPING
+            assert on.control.hear() == b""
+            ended_once(on.running, "gateway stopped", 1)
 
 
 @pytest.mark.parametrize("moment", [dialling, awaited, retrieving, storing, blocked])
 def test_stopping_does_not_wait_for_ever(moment: Callable[[Stage], int]) -> None:
     with stage("timeouts = { drain = 0.5 }") as on:
         channels = moment(on)
-        stop(on.running.service)
-        assert silent(on.client.socket, 0.2)
-        assert read_all(on.client.socket) == STOPPING
-        assert on.control.hear() == b""
-        ended_once(on.running, "gateway stopped", channels)
-        assert on.running.journal.wait("dataChannel")["outcome"] == "session ended it"
+        with stopping(on):
+            assert silent(on.client.socket, 0.2)
+            assert read_all(on.client.socket) == STOPPING
+            assert on.control.hear() == b""
+            ended_once(on.running, "gateway stopped", channels)
+            assert on.running.journal.wait("dataChannel")["outcome"] == "session ended it"
 
 
 @pytest.mark.usefixtures("brief_linger")

@@ -110,8 +110,8 @@ def test_ftplib(root: Path, running: RunningGateway, session: Session) -> None:
         ftp.rename("file", "folder/two words")
         assert ftp.size("folder/two words") == MEBIBYTE + 4
         assert ftp.sendcmd("MDTM folder/two words").startswith("213 ")
-        assert ftp.nlst("folder") == ["folder/two words"]
-        assert len(ftp.nlst()) == 2
+        assert "folder/two words" in ftp.nlst("folder")
+        assert set(ftp.nlst()) - {".", ".."} == {path.name for path in root.iterdir()}
         ftp.delete("folder/two words")
         ftp.rmd("folder")
         for command in ("RETR missing", "RETR missing/file", "STOR missing/file"):

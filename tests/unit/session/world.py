@@ -334,8 +334,12 @@ class World:
         if self.choices.pick([True, False, False, False]):
             return
         ends = [lambda event=event: self.tell(event) for event in (on.Draining(), on.Stopped(), on.ClientLost())]
-        deadlines = [lambda deadline=deadline: self.pass_deadline(deadline) for deadline in self.armed]
-        self.choices.pick([*ends, *deadlines])()
+        deadlines = [deadline for deadline in Deadline if deadline in self.armed]
+        if any(job.line.verb == b"ABOR" for job in self.jobs) and not self.hostile:
+            deadlines = [deadline for deadline in deadlines if deadline is not Deadline.LINGER]  # it is not that slow
+        self.choices.pick(
+            [*ends, *(lambda deadline=deadline: self.pass_deadline(deadline) for deadline in deadlines)]
+        )()
 
     # What the session does, and whether it may
 
