@@ -9,7 +9,7 @@ from pathlib import Path
 import attrs
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes, PrivateKeyTypes
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from OpenSSL import SSL
 
 
@@ -60,13 +60,25 @@ def read_certificate(chain: Path, key: Path | None) -> Certificate:
         private = serialization.load_pem_private_key(pem if key is None else _read(key), None)
     except (ValueError, TypeError):
         raise CertificateError(f"{key_file} holds no PEM key without a passphrase") from None
-    if _public(private.public_key()) != _public(certificates[0].public_key()):
+    if _public(private) != _public(certificates[0]):
         raise CertificateError(f"the key in {key_file} is not that of the certificate in {chain}")
     return Certificate(tuple(certificates), private)
 
 
-def _public(key: CertificatePublicKeyTypes) -> bytes:
-    return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+def read_authorities(path: Path) -> None:
+    """Checks a PEM file of certificate authorities.
+
+    :raises CertificateError: where it cannot be read, or holds none.
+    """
+    pem = _read(path)
+    try:
+        x509.load_pem_x509_certificates(pem)
+    except ValueError:
+        raise CertificateError(f"{path} holds no PEM certificate") from None
+
+
+def _public(owner: x509.Certificate | PrivateKeyTypes) -> bytes:
+    return owner.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 def _read(path: Path) -> bytes:
