@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from gateway import config
@@ -16,6 +17,7 @@ from gateway.config import ConfigError
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one of its subcommands; gives the exit code."""
     parser = argparse.ArgumentParser(prog="ftp-gateway", description="A protective gateway in front of FTP servers.")
+    parser.add_argument("--version", action="version", version=f"ftp-gateway {version('protected-ftp-gateway')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     demo = commands.add_parser("demo", help="run a gateway, and an FTP server behind it, to try")
@@ -27,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     reload = commands.add_parser("reload", help="have the running gateway read its configuration again")
     which = reload.add_mutually_exclusive_group()
-    which.add_argument("--pid", type=int, help="the gateway's process id")
+    which.add_argument("--pid", type=process_id, help="the gateway's process id")
     which.add_argument("--pidfile", type=Path, default=Path("twistd.pid"), help="where twistd wrote it (%(default)s)")
     reload.set_defaults(run=_reload)
 
@@ -58,15 +60,34 @@ def _check(chosen: argparse.Namespace) -> int:
 
 def _reload(chosen: argparse.Namespace) -> int:
     try:
-        pid = chosen.pid if chosen.pid is not None else int(chosen.pidfile.read_text())
-        os.kill(pid, signal.SIGHUP)
+        pid = chosen.pid or process_id(chosen.pidfile.read_text())
     except OSError as error:
-        print(f"ftp-gateway: no running gateway found: {error.strerror}", file=sys.stderr)
-        return 1
+        return _complain(f"no running gateway found: {chosen.pidfile}: {error.strerror}")
     except ValueError:
-        print(f"ftp-gateway: {chosen.pidfile} holds no process id", file=sys.stderr)
-        return 1
+        return _complain(f"{chosen.pidfile} holds no process id")
+    try:
+        os.kill(pid, signal.SIGHUP)
+    except (ProcessLookupError, OverflowError):
+        return _complain(f"no running gateway found: there is no process {pid}")
+    except OSError as error:
+        return _complain(f"cannot signal process {pid}: {error.strerror}")
     return 0
+
+
+def process_id(text: str) -> int:
+    """A process id. Zero and negative ones would be whole groups of processes.
+
+    :raises ValueError: where it is none.
+    """
+    pid = int(text)
+    if pid <= 0:
+        raise ValueError("not a process id")
+    return pid
+
+
+def _complain(sentence: str) -> int:
+    print(f"ftp-gateway: {sentence}", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

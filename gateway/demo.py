@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 import attrs
 from twisted.application.service import Service
+from twisted.internet.interfaces import IReactorCore
 
 from gateway import config
 from gateway.config import Config
@@ -28,7 +29,7 @@ Ctrl-C ends the demo.
 
 
 @attrs.define(eq=False)
-class DemoOrigin(Service):
+class DemoOrigin:
     """The FTP server of the demo, in a thread of its own."""
 
     _files: TemporaryDirectory[str] | None = attrs.field(default=None, init=False, repr=False)
@@ -65,9 +66,8 @@ class DemoOrigin(Service):
         """
         return config.parse(text, Path.cwd())
 
-    def stopService(self) -> None:
+    def stop(self) -> None:
         """Ends it; its files go."""
-        super().stopService()
         if self._origin is not None:
             self._origin.stop()
         if self._files is not None:
@@ -78,7 +78,10 @@ class DemoOrigin(Service):
 class DemoHints(Service):
     """Says what to try, once all runs."""
 
+    reactor: IReactorCore
+
     def startService(self) -> None:
         """Prints it."""
         super().startService()
-        print(_HINTS, file=sys.__stdout__, flush=True)  # past twistd, which would make log lines of it
+        # Past twistd, which would make log lines of it.
+        self.reactor.callWhenRunning(print, _HINTS, file=sys.__stdout__, flush=True)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from ipaddress import ip_address, ip_network
 from itertools import count
+from pathlib import Path
 
 import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IListeningPort, IReactorCore
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gateway import config
-from gateway.config import Config, ConfigError, DataPeer
+from gateway.config import Config, ConfigError, DataPeer, DataSessionReuse, Tls, TlsMode, TlsRequirement
+from gateway.config.security import TERMINATING, TO_ORIGIN, certificate_files
 from gateway.data.leg import Address
 from gateway.data.port import DataPorts, Network
 from gateway.observe.journal import Journal, JSONLinesSink, LogSink
@@ -28,9 +31,20 @@ from gateway.relay.relay import RelayReactor
 from gateway.session.events import Deadline
 from gateway.session.policy import Policy
 from gateway.session.ports import PassivePorts
+from gateway.session.security import Requirement, TLSTerms
+from gateway.tls.certificates import CertificateError
+from gateway.tls.client import OriginTLS
+from gateway.tls.server import ServerTLS
 
 # How long a data channel may outlive the origin's word that its transfer failed, in seconds.
 _LINGER = 5.0
+
+# How long clients have to take in the last reply of a gateway that is in a hurry, in seconds.
+_HURRY = 0.5
+
+
+class Reactor(RelayReactor, IReactorCore):
+    """What the gateway needs of the reactor."""
 
 
 class CannotStart(Exception):
@@ -45,7 +59,7 @@ class Gateway(Service):
     :param give_up: called where it cannot start, with a sentence that says why.
     """
 
-    reactor: RelayReactor = attrs.field(repr=False)
+    reactor: Reactor = attrs.field(repr=False)
     load: Callable[[], Config] = attrs.field(repr=False)
     give_up: Callable[[str], None] = attrs.field(repr=False)
     _doors: dict[str, Door] = attrs.field(factory=dict, init=False)
@@ -53,6 +67,8 @@ class Gateway(Service):
     _publics: dict[str, PublicAddress] = attrs.field(factory=dict, init=False, repr=False)
     _journal: Journal = attrs.field(init=False, repr=False)
     _events: JSONLinesSink | None = attrs.field(default=None, init=False, repr=False)
+    _events_path: str | None = attrs.field(default=None, init=False, repr=False)
+    _over: Deferred[None] = attrs.field(factory=Deferred, init=False, repr=False)
     _data_ports: DataPorts = attrs.field(init=False, repr=False)
     _numbers: Iterator[int] = attrs.field(factory=lambda: count(1), init=False, repr=False)
     _log: Logger = attrs.field(factory=lambda: Logger("gateway"), init=False, repr=False)
@@ -65,33 +81,52 @@ class Gateway(Service):
         """Binds every port, while the process may still be privileged."""
         super().privilegedStartService()
         try:
-            self._apply(self.load())
+            wanted = self.load()
+            self._open_doors(wanted)
         except ConfigError as error:
             self.give_up("; ".join(error.mistakes))
         except CannotStart as error:
             self.give_up(str(error))
+        else:
+            self._events_path = wanted.events.path
 
     def startService(self) -> None:
-        """Says that it is ready."""
+        """Says that it is ready, once the reactor runs.
+
+        The event file is opened here, as the user that the process stays: later it is opened again at each reload.
+        """
         if not self._doors:  # not every runner has a privileged phase
             self.privilegedStartService()
+        try:
+            self._keep_books(_open_events(self._events_path))
+        except CannotStart as error:
+            self.give_up(str(error))
         super().startService()
-        places = ", ".join(f"{door.application.name} on {place}" for place, door in self._doors.items())
-        self._log.info("ftp-gateway ready: {places}", places=places)
-        notify("READY=1")
+        self.reactor.callWhenRunning(self._ready)
 
     def stopService(self) -> Deferred[None]:
         """Lets nobody in any more, lets transfers end in time, and fires when every session is over."""
         super().stopService()
         notify("STOPPING=1")
-        cleared = DeferredList([door.clear() for door in (*self._doors.values(), *self._retired)])
-        return cleared.addCallback(self._stopped)
+        cleared = DeferredList([door.clear() for door in self._all_doors])
+        if sessions := sum(door.sessions for door in self._all_doors):
+            self._log.info("stopping: {sessions} sessions are to end; a second signal cuts them", sessions=sessions)
+        cleared.addCallback(lambda _: self._stopped())
+        return self._over
+
+    def hurry(self) -> None:
+        """Ends at once what `stopService` lets go on; hardly waits for clients to take in their last reply."""
+        for door in self._all_doors:
+            door.hurry()
+        self.reactor.callLater(_HURRY, self._stopped)
 
     def reload(self) -> None:
         """Reads the configuration again: new sessions follow it, running ones go on as they began.
 
         One that has a mistake, or a port that cannot be bound, is refused whole, and the old one stays.
         """
+        if not self.running:
+            return
         try:
             self._apply(self.load())
         except ConfigError as error:
@@ -100,13 +135,27 @@ class Gateway(Service):
         except CannotStart as error:
             self._log.error("configuration not reloaded: {error}", error=error)
         else:
-            self._log.info("configuration reloaded")
+            self._log.info("configuration reloaded: {places}", places=self._places)
 
-    def _stopped(self, _: object) -> None:
+    def _ready(self) -> None:
+        self._log.info("ftp-gateway ready: {places}", places=self._places)
+        notify("READY=1")
+
+    @property
+    def _places(self) -> str:
+        return ", ".join(f"{door.application.name} on {place}" for place, door in self._doors.items())
+
+    @property
+    def _all_doors(self) -> tuple[Door, ...]:
+        return (*self._doors.values(), *self._retired)
+
+    def _stopped(self) -> None:
+        if self._over.called:  # by one who was in a hurry
+            return
         for public in self._publics.values():
             public.stop()
-        if self._events is not None:
-            self._events.close()
+        self._keep_books(None)
+        self._over.callback(None)
 
     def _apply(self, wanted: Config) -> None:
         """Makes the gateway what the configuration says, or changes nothing.
@@ -114,6 +163,15 @@ class Gateway(Service):
         :raises CannotStart: where a port cannot be bound, or the event file not be opened.
         """
         events = _open_events(wanted.events.path)
+        try:
+            self._open_doors(wanted)
+        except CannotStart:
+            if events is not None:
+                events.close()
+            raise
+        self._keep_books(events)
+
+    def _open_doors(self, wanted: Config) -> None:
         hosts = {application.public_address for application in wanted.applications} - {None}
         publics = {host: self._publics.get(host) or PublicAddress(host, self._note_public) for host in hosts if host}
         doors: dict[str, Door] = {}
@@ -127,10 +185,7 @@ class Gateway(Service):
         except CannotStart:
             for door in doors.values():
                 door.shut()
-            if events is not None:
-                events.close()
             raise
-        self._keep_books(events)
         self._resolve(publics)
         self._change_doors(doors)
 
@@ -155,8 +210,10 @@ class Gateway(Service):
         endpoint.listen(door).addBoth(results.append)
         [result] = results  # these endpoints bind at once
         if isinstance(result, Failure):
-            error = result.value
-            reason = error.socketError if isinstance(error, CannotListenError) else error
+            cause = result.value
+            if isinstance(cause, CannotListenError):
+                cause = cause.socketError
+            reason = os.strerror(cause.errno) if isinstance(cause, OSError) and cause.errno else cause
             raise CannotStart(f"{door.application.name} cannot listen on {place}: {reason}")
         return result
 
@@ -179,14 +236,20 @@ class Gateway(Service):
         self._journal.note(name, fields)
 
     def _application(self, wanted: config.Application, publics: Mapping[str, PublicAddress]) -> Application:
-        timeouts, commands = wanted.timeouts, wanted.commands
+        timeouts, commands, tls = wanted.timeouts, wanted.commands, wanted.tls
+
+        def note(name: str, fields: Mapping[str, object]) -> None:
+            self._journal.note(name, {"application": wanted.name, **fields})
+
         return Application(
             name=wanted.name,
             origin_host=wanted.origin.host,
             origin_port=wanted.origin.port,
             origin_named=not _is_address(wanted.origin.host),
             ports=PassivePorts(wanted.data_ports.origin, wanted.data_ports.public),
-            policy=Policy(_verbs(commands.allow), _verbs(commands.deny), commands.read_only),
+            policy=Policy(
+                _verbs(commands.allow), _verbs(commands.deny), commands.read_only, tls.mode is not TlsMode.OFF
+            ),
             banner=wanted.banner,
             peers=_PEERS[wanted.data_peer],
             public=None if wanted.public_address is None else publics[wanted.public_address],
@@ -200,7 +263,11 @@ class Gateway(Service):
             accept_timeout=timeouts.data_accept,
             stall_timeout=timeouts.data_stall,
             data_ports=self._data_ports,
-            note=lambda name, fields: self._journal.note(name, {"application": wanted.name, **fields}),
+            tls=_terms(tls),
+            client_tls=_client_tls(tls, lambda reason: note("tlsError", {"side": "certificate", "reason": reason})),
+            origin_tls=_origin_tls(tls, wanted.origin.host),
+            data_resumption=tls.data_session_reuse is DataSessionReuse.REQUIRED,
+            note=note,
         )
 
 
@@ -211,6 +278,51 @@ def _open_events(path: str | None) -> JSONLinesSink | None:
         return JSONLinesSink.open(path)
     except OSError as error:
         raise CannotStart(f"events.path: cannot write {path}: {error.strerror}") from error
+
+
+def _terms(tls: Tls) -> TLSTerms:
+    return TLSTerms(
+        terminates=tls.mode in TERMINATING,
+        implicit=tls.implicit,
+        require=_REQUIREMENTS[tls.require],
+        passthrough=tls.mode is TlsMode.PASSTHROUGH,
+        to_origin=tls.mode in TO_ORIGIN,
+        origin_implicit=tls.origin_implicit,
+    )
+
+
+def _client_tls(tls: Tls, complain: Callable[[str], None]) -> ServerTLS | None:
+    if tls.mode not in TERMINATING or tls.certificate is None:
+        return None
+    try:
+        return ServerTLS(certificate_files(tls.certificate, tls.key), tls.minimum_version.value, complain)
+    except CertificateError as error:
+        raise CannotStart(str(error)) from error
+
+
+def _origin_tls(tls: Tls, host: str) -> OriginTLS | None:
+    if tls.mode not in TO_ORIGIN:
+        return None
+    name = tls.origin_name or host
+    try:
+        return OriginTLS(
+            minimum_version=tls.minimum_version.value,
+            name=name if tls.mode is TlsMode.STRICT else None,
+            trust=None if tls.origin_ca is None else Path(tls.origin_ca),
+            certificate=None
+            if tls.origin_certificate is None
+            else certificate_files(tls.origin_certificate, tls.origin_key).read().choose(None),
+            server_name=None if _is_address(name) else name,
+        )
+    except CertificateError as error:
+        raise CannotStart(str(error)) from error
+
+
+_REQUIREMENTS = {
+    TlsRequirement.NONE: Requirement.NONE,
+    TlsRequirement.CONTROL: Requirement.CONTROL,
+    TlsRequirement.DATA: Requirement.DATA,
+}
 
 
 def _is_address(host: str) -> bool:

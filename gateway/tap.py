@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 from twisted.application.service import IService, MultiService
+from twisted.internet.error import ReactorNotRunning
+from twisted.logger import Logger
 from twisted.python import usage
 
 from gateway import config
 from gateway.config import Config, ConfigError
-from gateway.demo import DemoHints, DemoOrigin
 from gateway.service import Gateway
 
 _APPLICATION_FLAGS = ("listen", "origin", "data-ports", "public-address")
@@ -25,7 +29,7 @@ class Options(usage.Options):
     optParameters = [  # noqa: RUF012
         ["config", None, None, "The configuration file."],
         ["origin", None, None, "The FTP server to protect, HOST:PORT."],
-        ["data-ports", None, None, "Its passive ports, LO-HI."],
+        ["data-ports", None, None, "The FTP server's passive ports, LO-HI."],
         ["public-address", None, None, "What 227 replies say: an IPv4 address or a host name."],
     ]
 
@@ -44,11 +48,16 @@ class Options(usage.Options):
             _refuse("give either --config FILE, or --listen, --origin and --data-ports, or --demo")
         if flags and not (self["listen"] and self["origin"] and self["data-ports"]):
             _refuse("--listen, --origin and --data-ports belong together")
-        if not self["demo"]:
-            try:
-                self.load()
-            except ConfigError as error:
-                _refuse("\n".join(error.mistakes))
+        if self["demo"]:
+            return
+        try:
+            read = self.load()
+        except ConfigError as error:
+            _refuse(*error.mistakes)
+        if read.events.path == "-" and self._runner.get("nodaemon") == 0:
+            _refuse("events.path: a daemon has no standard output; name a file, or run twistd -n")
+        if self["config"]:
+            self["config"] = str(Path(self["config"]).absolute())  # twistd may go to another directory
 
     def load(self) -> Config:
         """Reads the configuration.
@@ -59,6 +68,22 @@ class Options(usage.Options):
             return config.load(Path(self["config"]))
         return config.from_flags(self["listen"], self["origin"], self["data-ports"], self["public-address"])
 
+    def give_up(self, sentence: str) -> NoReturn:
+        """Ends the process that was about to start, as twistd itself would not on this way out."""
+        Logger("gateway").error("{sentence}", sentence=sentence)
+        if pidfile := self._runner.get("pidfile"):
+            with contextlib.suppress(OSError):
+                Path(pidfile).unlink()
+        if (pipe := self._runner.get("statusPipe")) is not None:
+            # The process that became a daemon's parent waits here for one word, of 100 bytes, and shows it.
+            os.write(pipe, b"1 " + sentence.encode()[:98])
+        _refuse(sentence)
+
+    @property
+    def _runner(self) -> Mapping[str, Any]:
+        """The options of twistd, or of twist, which has fewer."""
+        return self.parent or {}
+
 
 def makeService(options: Options) -> IService:
     """The service that twistd runs."""
@@ -66,33 +91,40 @@ def makeService(options: Options) -> IService:
 
     reactor: Any = installed
 
-    def give_up(sentence: str) -> NoReturn:
-        # twistd removes its pidfile itself, but not on this way out.
-        runner: dict[str, str] = options.parent or {}
-        if pidfile := runner.get("pidfile"):
-            with contextlib.suppress(OSError):
-                Path(pidfile).unlink()
-        _refuse(sentence)
-
     services = MultiService()
+    load = options.load
     if options["demo"]:
+        from gateway.demo import DemoHints, DemoOrigin
+
         origin = DemoOrigin()
-        gateway = Gateway(reactor, origin.config, give_up)
-        parts = [gateway, origin, DemoHints()]
-    else:
-        gateway = Gateway(reactor, options.load, give_up)
-        parts = [gateway]
-    for part in parts:
-        part.setServiceParent(services)
+        load = origin.config
+        DemoHints(reactor).setServiceParent(services)
+        # Not a service, which would stop beside the gateway: its transfers are to end first.
+        reactor.addSystemEventTrigger("after", "shutdown", origin.stop)
+    gateway = Gateway(reactor, load, options.give_up)
+    gateway.setServiceParent(services)
+    # It would be the end of a process that has a pidfile already but does not run yet.
+    signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(gateway.reload))
     reactor.callWhenRunning(_obey_signals, reactor, gateway)
     return services
 
 
 def _obey_signals(reactor: Any, gateway: Gateway) -> None:
-    """SIGHUP reloads; SIGTERM is an orderly end, with exit code 0, which twistd's own handler would not give."""
-    signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(gateway.reload))
-    signal.signal(signal.SIGTERM, lambda *_: reactor.callFromThread(reactor.stop))
+    """SIGTERM and SIGINT end it in order, with exit code 0, which the reactor's own handlers would not give."""
+
+    def stop() -> None:
+        try:
+            reactor.stop()
+        except ReactorNotRunning:  # the second signal
+            gateway.hurry()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # SIGINT is ignored in the background of a shell script, and is the debugger's under twistd --debug.
+        if signal.getsignal(number) in (reactor.sigTerm, reactor.sigInt):
+            signal.signal(number, lambda *_: reactor.callFromThread(stop))
 
 
-def _refuse(sentence: str) -> NoReturn:
-    raise SystemExit(f"ftp-gateway: {sentence}")
+def _refuse(*sentences: str) -> NoReturn:
+    for sentence in sentences:
+        print(f"ftp-gateway: {sentence}", file=sys.__stderr__)  # past twistd, which would make log lines of it
+    raise SystemExit(1)

@@ -69,4 +69,5 @@ def advice(path: str, tls: Tls) -> Iterator[str]:
     ):
         if chain is not None:
             for certificate in certificate_files(chain, private).read().expired():
-                yield f"{path}.{key}: a certificate in {chain} expired on {certificate.chain[0].not_valid_after_utc:%Y-%m-%d}"
+                ended = certificate.chain[0].not_valid_after_utc
+                yield f"{path}.{key}: a certificate in {chain} expired on {ended:%Y-%m-%d}"

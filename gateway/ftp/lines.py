@@ -40,6 +40,11 @@ class LineReader:
         """Whether nothing is left: no line, and no beginning of one."""
         return not self._buffer and not self._overflowing
 
+    @property
+    def overflowing(self) -> bool:
+        """Whether the line that has begun is too long already."""
+        return self._overflowing
+
     def next_line(self) -> bytes | Unclean | None:
         """The next line without its end, or why it was dropped; None where more must arrive first."""
         end = self._buffer.find(b"\n", self._searched)

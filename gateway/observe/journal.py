@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -39,9 +41,8 @@ class LogSink:
     def __call__(self, record: Record) -> None:
         told = {key: value for key, value in record.items() if key not in ("time", "event", "application")}
         details = " ".join(f"{key}={_quoted(value)}" for key, value in told.items() if value is not None)
-        self.log.info(
-            "[{name}] {event} {details}", name=record["application"], event=record["event"], details=details
-        )
+        name = record.get("application", "gateway")  # an event need not be of one application
+        self.log.info("[{name}] {event} {details}", name=name, event=record["event"], details=details)
 
 
 def _quoted(value: object) -> str:
@@ -54,15 +55,20 @@ class JSONLinesSink:
     """One JSON object a line."""
 
     stream: TextIO
+    log: Logger = attrs.field(factory=lambda: Logger("gateway"), repr=False)
 
     def __call__(self, record: Record) -> None:
-        self.stream.write(json.dumps(record) + "\n")
-        self.stream.flush()
+        try:
+            self.stream.write(json.dumps(record) + "\n")
+            self.stream.flush()
+        except OSError as error:  # a full disk is no reason to cut a session
+            self.log.error("events.path: cannot write an event: {reason}", reason=error.strerror)
 
     def close(self) -> None:
         """Closes the file; standard output stays open."""
-        if self.stream is not sys.stdout:
-            self.stream.close()
+        if self.stream is not sys.__stdout__:
+            with contextlib.suppress(OSError):
+                self.stream.close()
 
     @classmethod
     def open(cls, path: str) -> JSONLinesSink:
@@ -70,4 +76,8 @@ class JSONLinesSink:
 
         :raises OSError: where it cannot be written.
         """
-        return cls(sys.stdout if path == "-" else Path(path).open("a", encoding="utf-8"))
+        if path != "-":
+            return cls(Path(path).open("a", encoding="utf-8"))
+        if sys.__stdout__ is None:
+            raise OSError(errno.EBADF, "standard output is closed")
+        return cls(sys.__stdout__)  # not sys.stdout, of which twistd makes log lines

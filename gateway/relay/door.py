@@ -34,6 +34,15 @@ class Door(ServerFactory):
     _relays: set[Relay] = attrs.field(factory=set, init=False, repr=False)
     _empty: Deferred[None] | None = attrs.field(default=None, init=False, repr=False)
 
+    @property
+    def sessions(self) -> int:
+        """How many are inside."""
+        return len(self._relays)
+
+    def logPrefix(self) -> str:
+        """What Twisted's own log lines call it."""
+        return self.application.name
+
     def buildProtocol(self, addr: IAddress | None) -> Side:
         relay = Relay(self.reactor, self.application, next(self.numbers), self._gone)
         self._relays.add(relay)
@@ -52,11 +61,12 @@ class Door(ServerFactory):
             relay.tell(Draining())
         if not self._relays:
             return succeed(None)
-        late = self.reactor.callLater(self.drain, self._hurry)
+        late = self.reactor.callLater(self.drain, self.hurry)
         self._empty = Deferred()
         return self._empty.addBoth(lambda _: late.cancel() if late.active() else None)
 
-    def _hurry(self) -> None:
+    def hurry(self) -> None:
+        """Ends every session inside now, its transfer with it."""
         for relay in tuple(self._relays):
             relay.tell(Stopped())
 

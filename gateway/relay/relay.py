@@ -200,7 +200,7 @@ class Relay:
                 return on.OriginBroke(str(error))
             if reply is not None:
                 return on.ReplyReceived(reply)
-        return None
+        return on.OriginBroke("reply line too long") if self._reply_lines.overflowing else None
 
     def _next_command(self) -> on.Event | None:
         if not self._judge.hungry:
@@ -323,7 +323,8 @@ class Relay:
         self._work()
 
     def _open_data(self, origin_port: int, public_port: int) -> None:
-        for passage in tuple(self._passages):  # a client has one at a time: its last one is over, or given up
+        self._data = None  # a client has one at a time: its last one is over, or given up
+        for passage in tuple(self._passages):
             passage.channel.close()
         self._data = Passage(self, self._route(origin_port, public_port))
         self._passages.add(self._data)

@@ -98,6 +98,8 @@ class ControlSession:
     _epsv_all: bool = attrs.field(default=False, init=False)
     _draining: bool = attrs.field(default=False, init=False)
     _origin_gone: bool = attrs.field(default=False, init=False)
+    # Whether the 226 of a transfer may have been the only answer to the ABOR that followed it.
+    _abort_answered: bool = attrs.field(default=False, init=False)
     _opaque_channels: int = attrs.field(default=0, init=False)
 
     @_security.default
@@ -186,6 +188,8 @@ class ControlSession:
                 self._send(self._transfers.listening(host))
             case on.DataConnected():
                 self._forward(self._transfers.connected())
+                if self._transfers.moving:
+                    self._do(do.Disarm(Deadline.IDLE))
             case on.DataDelivered(towards):
                 self._completed(self._transfers.delivered(towards))
             case on.DataEnded(insecure):
@@ -217,8 +221,9 @@ class ControlSession:
             return False
         if self._transfers.under_way:
             return isinstance(item, Command) and item.verb in _BESIDE and self._refusal(item) is None
-        # An ABOR that followed a transfer may have had its only answer in that of the transfer.
-        return all(command.verb == b"ABOR" for command in self._outstanding)
+        return not self._outstanding or (
+            self._abort_answered and all(command.verb == b"ABOR" for command in self._outstanding)
+        )
 
     def _take(self, item: Command | Unclean) -> None:
         if isinstance(item, Unclean):
@@ -249,6 +254,8 @@ class ControlSession:
             return
         if item.verb == b"ABOR" and self._transfers.completing:
             self._completed(self._transfers.give_up())
+            if self.ended:
+                return
         if item.verb == b"EPSV" and self._families_differ and (item.argument or b"").strip() in (b"1", b"2"):
             item = Command(b"EPSV")
         self._forward(item)
@@ -278,6 +285,7 @@ class ControlSession:
 
     def _forward(self, command: Command | None) -> None:
         if command is not None:
+            self._abort_answered = self._abort_answered and bool(self._outstanding)
             self._outstanding.append(command)
             self._do(do.SendToOrigin(command.render()))
 
@@ -373,11 +381,12 @@ class ControlSession:
         self._outstanding.remove(command)
         if transfers:
             aborting = any(beside.verb == b"ABOR" for beside in self._outstanding)
+            self._abort_answered = aborting and reply.positive
             self._completed(self._transfers.final(clean, aborting))
             if self._transfers.completing and not reply.positive:
                 self._do(do.Arm(Deadline.LINGER))
             return
-        answer = self._effect(command, clean)
+        answer = self._effect(command, reply, clean)
         if answer is not None:
             self._send(answer)
         if command.verb == b"QUIT" and reply.positive:
@@ -396,8 +405,11 @@ class ControlSession:
             self._outstanding.pop(0)
         return self._outstanding[0]
 
-    def _effect(self, command: Command, reply: Reply) -> Reply | None:
-        """What a final reply means besides its text; gives the reply to send, None where it has to wait."""
+    def _effect(self, command: Command, reply: Reply, clean: Reply) -> Reply | None:
+        """What a final reply means besides its text; gives the reply to send, None where it has to wait.
+
+        :param clean: the reply as the client may see it.
+        """
         if command.verb in _LOGIN_VERBS and reply.code == 230:
             self._login.move(Cause.LOGGED_IN)
             self._do(do.Disarm(Deadline.LOGIN))
@@ -405,18 +417,18 @@ class ControlSession:
             self._login.move(Cause.REINITIALIZED)
             self._do(do.Arm(Deadline.LOGIN))
         elif command.verb == b"FEAT" and self.setting.tls.terminates and (reply.positive or reply.code in _NO_FEAT):
-            return features(reply, self.setting.policy.hidden | _TLS_VERBS, _TLS_FEATURES)
+            return features(clean, self.setting.policy.hidden | _TLS_VERBS, _TLS_FEATURES)
         elif command.verb == b"FEAT" and reply.positive:
-            return features(reply, self.setting.policy.hidden)
+            return features(clean, self.setting.policy.hidden)
         elif command.verb == b"AUTH" and reply.code == 234:
             self._phase.move(Cause.OPAQUE)
-            self._do(do.Disarm(Deadline.LOGIN), do.GoOpaque(reply.render()))
+            self._do(do.Disarm(Deadline.LOGIN), do.GoOpaque(clean.render()))
             return None
         elif command.verb == b"EPSV" and (command.argument or b"").strip().upper() == b"ALL":
             self._epsv_all = self._epsv_all or reply.positive
         elif _PASSIVE_CODE.get(command.verb) == reply.code:
-            return self._transfers.announce(reply)
-        return reply
+            return self._transfers.announce(reply, clean)
+        return clean
 
     # The end of a transfer, and of the session
 

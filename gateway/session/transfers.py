@@ -78,10 +78,12 @@ class Transfers:
         """Whether the origin's final reply is held behind the data."""
         return self._transfer.state is Transfer.COMPLETING
 
-    def announce(self, reply: Reply) -> Reply | None:
+    def announce(self, reply: Reply, clean: Reply) -> Reply | None:
         """The origin's 227 or 229, to the PASV or EPSV that asked for it: opens the port that stands for its port.
 
         The host in it is not even looked at (RFC 2577 section 3; CVE-2021-4189).
+
+        :param clean: the reply as the client may see it; a host name in the place of its six numbers hides the port.
         """
         port = addresses.parse_227(reply) if reply.code == 227 else addresses.parse_229(reply)
         if port is None:
@@ -94,7 +96,7 @@ class Transfers:
         self._data.move(Cause.PASSIVE)
         self._delivered.clear()
         self._insecure = False
-        self._announcement = _Announcement(reply, public_port)
+        self._announcement = _Announcement(clean, public_port)
         self.actions.append(do.OpenData(port, public_port))
         return None
 
@@ -181,7 +183,7 @@ class Transfers:
 
     def give_up(self) -> Reply:
         """The completion reply that waited, now; what the channel still held is lost."""
-        return self._settle(aborting=True)
+        return self._settle()
 
     @property
     def _whole(self) -> bool:

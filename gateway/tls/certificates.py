@@ -78,7 +78,9 @@ def read_authorities(path: Path) -> None:
 
 
 def _public(owner: x509.Certificate | PrivateKeyTypes) -> bytes:
-    return owner.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return owner.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
 
 
 def _read(path: Path) -> bytes:

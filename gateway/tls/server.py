@@ -31,6 +31,7 @@ class ServerTLS:
     minimum_version: str
     complain: Callable[[str], None] = attrs.field(repr=False)
     _last: CertificateSet = attrs.field(init=False, repr=False)
+    _complaint: str | None = attrs.field(default=None, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self._last = self.files.read()
@@ -38,9 +39,11 @@ class ServerTLS:
     def session(self) -> SessionTLS:
         """The TLS of one client's session."""
         try:
-            self._last = self.files.read()
+            self._last, self._complaint = self.files.read(), None
         except CertificateError as error:
-            self.complain(str(error))
+            if str(error) != self._complaint:
+                self._complaint = str(error)
+                self.complain(self._complaint)
         return SessionTLS(self._last, self.minimum_version)
 
 
