@@ -320,13 +320,21 @@ class DataChannel:
             self._end(Ending.COMPLETE)
 
     def _broken(self, leg: Leg) -> None:
-        assert self._to_client is not None and self._to_origin is not None
-        if leg is self._client and isinstance(leg, SecureLeg) and self._to_client.done and not self._to_origin.bytes:
-            # Many clients close without close_notify once they have it all; nothing was cut.
+        if self._has_done_its_part(leg):
             self._released = True
             self._end(Ending.COMPLETE)
-            return
-        self._end(Ending.CLIENT_RESET if leg is self._client else Ending.ORIGIN_RESET)
+        else:
+            self._end(Ending.CLIENT_RESET if leg is self._client else Ending.ORIGIN_RESET)
+
+    def _has_done_its_part(self, leg: Leg) -> bool:
+        """Whether a side that goes without a farewell cuts nothing: it sent all, or got all by TLS's own word."""
+        assert self._to_client is not None and self._to_origin is not None
+        from_it, to_it = self._to_origin, self._to_client
+        if leg is self._origin:
+            from_it, to_it = to_it, from_it
+        sent_all = from_it.done and not to_it.bytes
+        got_all = to_it.done and not from_it.bytes and isinstance(leg, SecureLeg)
+        return sent_all or got_all
 
     def _cancel(self, name: str) -> None:
         timer = self._timers.pop(name, None)

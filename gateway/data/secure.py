@@ -39,6 +39,7 @@ class SecureLeg(Leg):
     connection: SSL.Connection = attrs.field(init=False, repr=False)
     _handshaking: bool = attrs.field(default=True, init=False)
     _notified: bool = attrs.field(default=False, init=False)
+    _at_end: bool = attrs.field(default=False, init=False)
     _failure: OSError | None = attrs.field(default=None, init=False, repr=False)
     _reads: bool = attrs.field(default=False, init=False)
     _writes: bool = attrs.field(default=False, init=False)
@@ -75,7 +76,8 @@ class SecureLeg(Leg):
     def watch_reads(self, on: bool) -> None:
         self._reads = on
         self._watch()
-        if on and self.connection.pending():
+        # What was taken from the socket already, bytes or their end, the reactor will not tell of.
+        if on and (self._at_end or self._failure is not None or self.connection.pending()):
             self.reactor.callLater(0, self._read_pending)  # type: ignore[attr-defined]
 
     def watch_writes(self, on: bool) -> None:
@@ -84,7 +86,7 @@ class SecureLeg(Leg):
 
     def receive_into(self, buffer: memoryview) -> int:
         received = 0
-        while received < len(buffer) and self._failure is None:
+        while received < len(buffer) and self._failure is None and not self._at_end:
             try:
                 received += self.connection.recv_into(buffer[received : received + _RECORD])
             except SSL.WantReadError:
@@ -94,12 +96,10 @@ class SecureLeg(Leg):
                 self._watch()
                 break
             except SSL.ZeroReturnError:
-                if not received:
-                    return 0
-                break
+                self._at_end = True
             except SSL.Error as error:
                 self._failure = ConnectionResetError(reason(error))
-        if received:
+        if received or self._at_end:
             return received
         raise self._failure or BlockingIOError()
 

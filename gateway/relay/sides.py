@@ -60,7 +60,7 @@ class Side(Protocol):
 
     clock: IReactorTime = attrs.field(repr=False)
     owner: Listener = attrs.field(repr=False)
-    full: bool = attrs.field(default=False, init=False)
+    _full: bool = attrs.field(default=False, init=False)
     up: bool = attrs.field(default=False, init=False)
     _reading: bool = attrs.field(default=True, init=False)
     _secure: bool = attrs.field(default=False, init=False)
@@ -89,6 +89,14 @@ class Side(Protocol):
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self.owner.lost(self)
+
+    @property
+    def full(self) -> bool:
+        """Whether the peer has to read before more is sent to it.
+
+        Not so in a handshake, in which the peer is to be read before anything can be sent.
+        """
+        return self._full and not self._shaking_hands
 
     def send(self, data: bytes) -> None:
         """Sends in one write."""
@@ -129,11 +137,11 @@ class Side(Protocol):
     # What the transport says of its write buffer
 
     def pauseProducing(self) -> None:
-        self.full = True
+        self._full = True
         self.owner.flow_changed()
 
     def resumeProducing(self) -> None:
-        self.full = False
+        self._full = False
         self.owner.flow_changed()
 
     def stopProducing(self) -> None:

@@ -475,6 +475,9 @@ class ControlSession:
         if any(command.verb == b"QUIT" for command in self._outstanding):
             self._end(Outcome.QUIT)
             return
+        if self._phase.state is Phase.OPAQUE:
+            self._end(Outcome.ORIGIN_CLOSED)
+            return
         self._origin_error("control connection lost")
         self._end(Outcome.ORIGIN_LOST, UNAVAILABLE)
 
