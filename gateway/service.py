@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import encodings.idna  # noqa: F401  # what resolves a name imports it when it is needed, too late behind --chroot
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from ipaddress import ip_address, ip_network
@@ -110,7 +111,7 @@ class Gateway(Service):
         notify("STOPPING=1")
         cleared = DeferredList([door.clear() for door in self._all_doors])
         if sessions := sum(door.sessions for door in self._all_doors):
-            self._log.info("stopping: {sessions} sessions are to end; a second signal cuts them", sessions=sessions)
+            self._log.info("stopping, sessions left: {sessions}; a second signal cuts them", sessions=sessions)
         cleared.addCallback(lambda _: self._stopped())
         return self._over
 

@@ -71,6 +71,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--anonymous", action="store_true", help="let in 'anonymous' with any password")
     parser.add_argument("--writable", action="store_true", help="users may change files (default: read only)")
+    parser.add_argument("--certificate", metavar="FILE", help="offer TLS (AUTH); in PEM, the chain may follow it")
+    parser.add_argument("--key", metavar="FILE", help="the certificate's private key, in PEM, without a passphrase")
+    parser.add_argument("--tls-required", action="store_true", help="refuse login and transfers in the clear")
+    parser.add_argument("--implicit-tls", action="store_true", help="TLS from the first byte on, as on port 990")
     return parser
 
 
@@ -91,6 +95,10 @@ def main() -> None:
             users=dict(options.user),
             anonymous=options.anonymous,
             writable=options.writable,
+            certificate=options.certificate,
+            key=options.key,
+            tls_required=options.tls_required,
+            implicit_tls=options.implicit_tls,
         )
         origin.start()
     except ValueError as mistake:

@@ -12,11 +12,11 @@ from typing import Any
 # pyftpdlib stands on asyncore and asynchat, which announce their end whenever they are imported.
 with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
     from pyftpdlib.authorizers import DummyAuthorizer
-    from pyftpdlib.handlers import FTPHandler
+    from pyftpdlib.handlers import DTPHandler, FTPHandler, TLS_DTPHandler, TLS_FTPHandler
     from pyftpdlib.ioloop import AsyncChat, IOLoop
     from pyftpdlib.servers import FTPServer
 
-__all__ = ["DummyAuthorizer", "FTPHandler", "IOLoop", "Listener", "Waker"]
+__all__ = ["DummyAuthorizer", "FTPHandler", "IOLoop", "ImplicitTLSHandler", "Listener", "TLSHandler", "Waker"]
 
 # A loop that finds no handler here, nor on the root logger, would set up logging for the whole process.
 logger = logging.getLogger("pyftpdlib")
@@ -55,6 +55,33 @@ class Listener(FTPServer):  # type: ignore[misc]  # pyftpdlib has no type hints
         super().close()
         for session in list(self._sessions):
             session.close()
+
+
+class _TLSDataHandler(TLS_DTPHandler):  # type: ignore[misc]  # pyftpdlib has no type hints
+    """A data connection that goes when its session goes."""
+
+    def close(self) -> None:
+        """Say close_notify; pyftpdlib waits until a peer that does not read has taken it, session or not."""
+        super().close()
+        if not self.cmd_channel.connected:
+            DTPHandler.close(self)
+
+
+class TLSHandler(TLS_FTPHandler):  # type: ignore[misc]  # pyftpdlib has no type hints
+    """A session that AUTH secures."""
+
+    dtp_handler = _TLSDataHandler
+
+
+class ImplicitTLSHandler(TLSHandler):
+    """A session secured from the first byte on, which pyftpdlib does not know."""
+
+    def handle(self) -> None:
+        """Start with the handshake; the greeting waits for its end."""
+        self.secure_connection(self.ssl_context)
+
+    def handle_ssl_established(self) -> None:
+        super().handle()
 
 
 class Waker(AsyncChat):  # type: ignore[misc]  # pyftpdlib has no type hints

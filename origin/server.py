@@ -11,8 +11,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from attrs import Attribute, define, field, frozen
+from attrs.converters import optional
+from OpenSSL import SSL
 
-from origin.listener import DummyAuthorizer, FTPHandler, IOLoop, Listener, Waker
+from origin.listener import DummyAuthorizer, FTPHandler, ImplicitTLSHandler, IOLoop, Listener, TLSHandler, Waker
+from origin.tls import server_context
 
 Address = tuple[str, int]
 
@@ -69,7 +72,7 @@ class _Running:
 
 @define(eq=False)
 class Origin:
-    """An FTP server (RFC 959, 2428, 3659) over one directory, for passive and active mode.
+    """An FTP server (RFC 959, 2428, 3659, 4217) over one directory, for passive and active mode.
 
     Any number may run in one process. The values are checked at construction, which raises ValueError:
 
@@ -81,6 +84,9 @@ class Origin:
     - `users`: passwords by user name
     - `anonymous`: let in the user ``anonymous``, with any password
     - `writable`: every user may change everything below the root; otherwise only read
+    - `certificate` and `key`: files in PEM; with them the origin takes AUTH TLS
+    - `tls_required`: USER and PASS only once TLS is on, PASV and its kin only after PROT P; pyftpdlib says 550
+    - `implicit_tls`: TLS from the first byte on; data connections are clear until PROT P, as with AUTH TLS
     """
 
     root: Path = field(converter=Path, validator=_is_directory)
@@ -90,7 +96,22 @@ class Origin:
     users: Mapping[str, str] = field(factory=dict, kw_only=True, validator=_are_users)
     anonymous: bool = field(default=False, kw_only=True)
     writable: bool = field(default=False, kw_only=True)
+    certificate: Path | None = field(default=None, kw_only=True, converter=optional(Path))
+    key: Path | None = field(default=None, kw_only=True, converter=optional(Path))
+    tls_required: bool = field(default=False, kw_only=True)
+    implicit_tls: bool = field(default=False, kw_only=True)
+    _tls: SSL.Context | None = field(init=False, repr=False)
     _running: _Running | None = field(default=None, init=False)
+
+    @_tls.default
+    def _read_certificate(self) -> SSL.Context | None:
+        if self.certificate is not None and self.key is not None:
+            return server_context(self.certificate, self.key)
+        if self.certificate is not None or self.key is not None:
+            raise ValueError("a certificate and its key belong together")
+        if self.tls_required or self.implicit_tls:
+            raise ValueError("TLS needs a certificate and its key")
+        return None
 
     def start(self) -> None:
         """Return once the origin listens.
@@ -160,7 +181,14 @@ class Origin:
             "passive_ports": self.passive_ports,
             "masquerade_address": self.masquerade_address,
         }
-        return type("Session", (FTPHandler,), options)
+        if self._tls is None:
+            return type("Session", (FTPHandler,), options)
+        options |= {
+            "ssl_context": self._tls,
+            "tls_control_required": self.tls_required,
+            "tls_data_required": self.tls_required,
+        }
+        return type("Session", (ImplicitTLSHandler if self.implicit_tls else TLSHandler,), options)
 
     def _authorizer(self) -> DummyAuthorizer:
         permissions = DummyAuthorizer.read_perms + (DummyAuthorizer.write_perms if self.writable else "")

@@ -10,13 +10,16 @@ import json
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
 from twisted.internet import reactor as _reactor
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.interfaces import IHostnameResolver, IHostResolution, IResolutionReceiver
 from twisted.internet.threads import blockingCallFromThread
+from zope.interface import implementer
 
 from gateway import config
 from gateway.service import Gateway
@@ -119,6 +122,53 @@ def gateway(toml: str, directory: Path = Path()) -> Iterator[RunningGateway]:
         reader.join()
 
 
+@contextlib.contextmanager
+def names(addresses: dict[str, str]) -> Iterator[None]:
+    """Lets these host names resolve, at once, to their addresses, as they are in the dictionary at that moment."""
+    ours = _Names(addresses)
+    ours.others = in_reactor(reactor.installNameResolver, ours)
+    try:
+        yield
+    finally:
+        in_reactor(reactor.installNameResolver, ours.others)
+
+
+@implementer(IHostResolution)
+@attrs.frozen
+class _Resolution:
+    name: str
+
+    def cancel(self) -> None:
+        """It is over at once."""
+
+
+@implementer(IHostnameResolver)
+@attrs.define(eq=False)
+class _Names:
+    addresses: dict[str, str]
+    others: Any = attrs.field(default=None, init=False)
+
+    def resolveHostName(
+        self,
+        receiver: IResolutionReceiver,
+        name: str,
+        port: int = 0,
+        types: Sequence[type] | None = None,
+        semantics: str = "TCP",
+    ) -> IHostResolution:
+        if name not in self.addresses:
+            resolution: IHostResolution = self.others.resolveHostName(receiver, name, port, types, semantics)
+            return resolution
+        found = self.addresses[name]
+        kind = IPv6Address if ":" in found else IPv4Address
+        resolution = _Resolution(name)
+        receiver.resolutionBegan(resolution)
+        if types is None or kind in types:
+            receiver.addressResolved(kind(semantics, found, port))
+        receiver.resolutionComplete()
+        return resolution
+
+
 def _places(service: Gateway) -> dict[str, tuple[str, int]]:
     places = {}
     for door in service._doors.values():
@@ -132,19 +182,23 @@ def application(
     origin: tuple[str, int],
     data_ports: range,
     *,
+    public_ports: range | None = None,
     name: str = "ftp.example.com",
     listen: str = "tcp:0:interface=127.0.0.1",
     more: str = "",
 ) -> str:
-    """The TOML of one application; ``more`` goes behind its keys."""
+    """The TOML of one application; ``public_ports`` maps the data ports, ``more`` goes behind its keys."""
     host, port = origin
     host = f"[{host}]" if ":" in host else host
+    ports = f'"{data_ports[0]}-{data_ports[-1]}"'
+    if public_ports is not None:
+        ports = f'{{ origin = {ports}, public = "{public_ports[0]}-{public_ports[-1]}" }}'
     return f"""
         [[application]]
         name = "{name}"
-        listen = "{listen}"
+        listen = {json.dumps(listen)}
         origin = "{host}:{port}"
-        data_ports = "{data_ports[0]}-{data_ports[-1]}"
+        data_ports = {ports}
         {more}
     """
 

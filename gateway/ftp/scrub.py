@@ -41,10 +41,9 @@ class Scrubber:
             yield _number(dotted), self.public.encode()
             yield _number(dotted.replace(".", ",")), self._in_commas.encode()
         if self.host is not None:
-            yield (
-                re.compile(rb"(?<![\w-])%s(?![\w-])" % re.escape(self.host.encode()), re.IGNORECASE),
-                self.name.encode(),
-            )
+            # The hyphen of a multi-line reply's mark is no part of a name.
+            pattern = rb"(?:(?<![\w-])|(?<=^[0-9]{3}-))%s(?![\w-])" % re.escape(self.host.encode())
+            yield re.compile(pattern, re.IGNORECASE), self.name.encode()
 
     @property
     def _in_commas(self) -> str:
@@ -67,13 +66,21 @@ class Scrubber:
         return line
 
     def _ipv6(self, match: re.Match[bytes]) -> bytes:
-        """One address can be written in many ways (RFC 4291 section 2.2): compare values."""
-        text = match[0].rstrip(b".:") if not match[0].endswith(b"::") else match[0]
+        """One address can be written in many ways (RFC 4291 section 2.2), and have a label before it or a port
+        behind it: compare values, with and without those."""
+        text = match[0].rstrip(b".")
+        if not text.endswith(b"::"):
+            text = text.rstrip(b":")
+        for start, end in ((0, len(text)), (text.find(b":") + 1, len(text)), (0, text.rfind(b":"))):
+            if self._is_origin(text[start:end]):
+                return match[0][:start] + self.public.encode() + match[0][end:]
+        return match[0]
+
+    def _is_origin(self, text: bytes) -> bool:
         try:
-            same = IPv6Address(text.decode()) == self.address
+            return IPv6Address(text.partition(b"%")[0].decode()) == self.address
         except ValueError:
-            return match[0]
-        return self.public.encode() + match[0][len(text) :] if same else match[0]
+            return False
 
 
 def _number(text: str) -> re.Pattern[bytes]:

@@ -57,5 +57,5 @@ class TelnetFilter:
                 return _State.TEXT
             case _State.SUBNEGOTIATION:
                 return _State.SUBNEGOTIATION_COMMAND if byte == IAC else _State.SUBNEGOTIATION
-            case _State.SUBNEGOTIATION_COMMAND:
+            case _:  # SUBNEGOTIATION_COMMAND
                 return _State.TEXT if byte == _SE else _State.SUBNEGOTIATION

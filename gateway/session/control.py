@@ -40,9 +40,16 @@ PASV_AFTER_ALL = Reply.of(503, "PASV is not allowed after EPSV ALL.")
 REIN_UNDER_TLS = Reply.of(502, "REIN is not supported under TLS.")
 PASV_OVER_IPV6 = Reply.of(425, "PASV cannot name an IPv6 address; use EPSV.")
 
-# What answers a command that stands beside a transfer, and no transfer.
-_BESIDE = {b"STAT": (211, 212, 213), b"NOOP": (200,), b"ABOR": (225, 226)}
-_ABOR_UNKNOWN = (500, 502)
+# What answers a command that stands beside a transfer: when that is over, while it is under way, while it runs. What
+# could answer the transfer as well is taken to do so: 226 before ABOR's own, a refusal ahead of the 1yz.
+_BESIDE_NONE = {b"STAT": (211, 212, 213), b"NOOP": (200,), b"ABOR": (225, 226)}
+_BESIDE_SENT = {**_BESIDE_NONE, b"ABOR": ()}
+_REFUSED = (500, 501, 502, 503, 504, 530)
+_BESIDE_RUNNING = {
+    b"STAT": (*_BESIDE_SENT[b"STAT"], *_REFUSED, 450, 550),
+    b"NOOP": (*_BESIDE_SENT[b"NOOP"], *_REFUSED),
+    b"ABOR": _REFUSED,
+}
 _PASSIVE_CODE = {b"PASV": 227, b"EPSV": 229}
 _LOGIN_VERBS = (b"USER", b"PASS", b"ACCT")
 _NO_FEAT = (500, 502)
@@ -98,8 +105,6 @@ class ControlSession:
     _epsv_all: bool = attrs.field(default=False, init=False)
     _draining: bool = attrs.field(default=False, init=False)
     _origin_gone: bool = attrs.field(default=False, init=False)
-    # Whether the 226 of a transfer may have been the only answer to the ABOR that followed it.
-    _abort_answered: bool = attrs.field(default=False, init=False)
     _opaque_channels: int = attrs.field(default=0, init=False)
 
     @_security.default
@@ -212,18 +217,15 @@ class ControlSession:
     # Commands
 
     def _may_go(self, item: Command | Unclean) -> bool:
-        abort = isinstance(item, Command) and item.verb == b"ABOR"
         if self._phase.state is not Phase.OPEN or self._origin_gone or self._security.starting:
             return False
-        if self._transfers.completing and abort:
-            return True
-        if self._transfers.busy:
+        if not self._transfers.under_way:
+            return not self._transfers.busy and not self._outstanding
+        if isinstance(item, Unclean) or item.verb not in _BESIDE_NONE or self._refusal(item) is not None:
             return False
-        if self._transfers.under_way:
-            return isinstance(item, Command) and item.verb in _BESIDE and self._refusal(item) is None
-        return not self._outstanding or (
-            self._abort_answered and all(command.verb == b"ABOR" for command in self._outstanding)
-        )
+        if self._transfers.busy:
+            return self._transfers.completing and item.verb == b"ABOR"
+        return len(self._outstanding) < MAX_QUEUED
 
     def _take(self, item: Command | Unclean) -> None:
         if isinstance(item, Unclean):
@@ -285,7 +287,6 @@ class ControlSession:
 
     def _forward(self, command: Command | None) -> None:
         if command is not None:
-            self._abort_answered = self._abort_answered and bool(self._outstanding)
             self._outstanding.append(command)
             self._do(do.SendToOrigin(command.render()))
 
@@ -380,12 +381,13 @@ class ControlSession:
             return
         self._outstanding.remove(command)
         if transfers:
-            aborting = any(beside.verb == b"ABOR" for beside in self._outstanding)
-            self._abort_answered = aborting and reply.positive
+            aborting = self._aborting
             self._completed(self._transfers.final(clean, aborting))
-            if self._transfers.completing and not reply.positive:
+            if (aborting or (self._transfers.completing and not reply.positive)) and not self.ended:
                 self._do(do.Arm(Deadline.LINGER))
             return
+        if command.verb == b"ABOR" and not self._aborting:
+            self._do(do.Disarm(Deadline.LINGER))
         answer = self._effect(command, reply, clean)
         if answer is not None:
             self._send(answer)
@@ -396,14 +398,14 @@ class ControlSession:
         if not self._outstanding:
             return None
         head, *beside = self._outstanding
-        for command in beside:
-            if reply.code in _BESIDE.get(command.verb, ()) and not (
-                command.verb == b"ABOR" and self._transfers.under_way
-            ):
-                return command
-        if head.verb == b"ABOR" and beside and reply.code not in (*_BESIDE[b"ABOR"], *_ABOR_UNKNOWN):
-            self._outstanding.pop(0)
-        return self._outstanding[0]
+        codes = _BESIDE_NONE
+        if self._transfers.under_way:
+            codes = _BESIDE_RUNNING if self._transfers.running else _BESIDE_SENT
+        return next((command for command in beside if reply.code in codes[command.verb]), head)
+
+    @property
+    def _aborting(self) -> bool:
+        return any(command.verb == b"ABOR" for command in self._outstanding)
 
     def _effect(self, command: Command, reply: Reply, clean: Reply) -> Reply | None:
         """What a final reply means besides its text; gives the reply to send, None where it has to wait.
@@ -463,8 +465,11 @@ class ControlSession:
                 self._end(Outcome.ORIGIN_SILENT, UNAVAILABLE)
             case Deadline.IDLE:
                 self._end(Outcome.IDLE_TIMEOUT, IDLE_TIMEOUT)
-            case Deadline.LINGER:
+            case Deadline.LINGER if self._transfers.completing:
                 self._completed(self._transfers.give_up())
+            case Deadline.LINGER:
+                # The reply to the transfer was the one to the ABOR as well.
+                self._outstanding = [command for command in self._outstanding if command.verb != b"ABOR"]
             case _:
                 assert_never(deadline)
 

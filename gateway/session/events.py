@@ -19,7 +19,7 @@ class Deadline(enum.Enum):
 
     LOGIN = "login"  # from connect to a successful login
     IDLE = "idle"  # no command and no transfer under way
-    LINGER = "linger"  # from the origin's word that a transfer failed to the end of its data channel
+    LINGER = "linger"  # from the end of a transfer that failed: to that of its data channel, or to the reply to ABOR
 
 
 class Towards(enum.Enum):

@@ -69,6 +69,11 @@ class Transfers:
         return self._transfer.state is not Transfer.NONE
 
     @property
+    def running(self) -> bool:
+        """Whether the origin said 1yz to the transfer command and nothing final yet."""
+        return self._transfer.state is Transfer.RUNNING
+
+    @property
     def moving(self) -> bool:
         """Whether a data channel may still move bytes for that transfer."""
         return self.under_way and self._data.state is Data.CONNECTED
@@ -87,12 +92,10 @@ class Transfers:
         """
         port = addresses.parse_227(reply) if reply.code == 227 else addresses.parse_229(reply)
         if port is None:
-            self.actions.append(do.Note("originError", {"reason": f"malformed {reply.code} reply"}))
-            return NO_DATA_PORT
+            return self._no_port(do.Note("originError", {"reason": f"malformed {reply.code} reply"}))
         public_port = self.ports.public_port(port)
         if public_port is None:
-            self.actions.append(do.Note("dataPortOutOfRange", {"port": port, "range": str(self.ports)}))
-            return NO_DATA_PORT
+            return self._no_port(do.Note("dataPortOutOfRange", {"port": port, "range": str(self.ports)}))
         self._data.move(Cause.PASSIVE)
         self._delivered.clear()
         self._insecure = False
@@ -210,6 +213,12 @@ class Transfers:
             self._drop_channel()
         self._transfer.move(Cause.DONE)
         return reply
+
+    def _no_port(self, why: do.Note) -> Reply:
+        # The port that the origin listened on before is no longer this session's.
+        self.actions.append(why)
+        self._drop_channel()
+        return NO_DATA_PORT
 
     def _drop_channel(self) -> None:
         if self._data.state in (Data.LISTENING, Data.CONNECTED):

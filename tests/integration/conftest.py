@@ -1,6 +1,26 @@
-"""Ends what the integration tests share."""
+"""What the integration tests share, and its end."""
 
-from tests.harness import stop_reactor
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+
+import pytest
+
+from tests.capture import Protect, recorded
+from tests.harness import RunningGateway, gateway, stop_reactor
+
+
+@pytest.fixture
+def protect() -> Iterator[Protect]:
+    """Gateways whose clients must never be told where an origin is."""
+    with contextlib.ExitStack() as stack:
+
+        def run(*applications: str, also: Iterable[str] = ()) -> RunningGateway:
+            running = stack.enter_context(gateway("\n".join(applications)))
+            return stack.enter_context(recorded(running, also))
+
+        yield run
 
 
 def pytest_sessionfinish() -> None:

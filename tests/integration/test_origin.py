@@ -7,7 +7,9 @@ import io
 import re
 import resource
 import signal
+import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -15,10 +17,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from origin import Origin
 from origin.samples import SAMPLES, write_samples
+from tests.tls import Certificates, Pair, certificates
 
 TIMEOUT = 20  # seconds; only a hang reaches it
 USERS = {"alice": "wonder:land"}
@@ -236,6 +246,65 @@ class TestSettings:
     def test_bad_values(self, tmp_path: Path, values: dict[str, Any]) -> None:
         with pytest.raises(ValueError):
             Origin(**{"root": tmp_path, **values})
+
+
+class FTP_TLS(ftplib.FTP_TLS):
+    """A client that trusts `Certificates.ca` alone, for `Certificates.server`'s names."""
+
+    def __init__(self) -> None:
+        super().__init__(timeout=TIMEOUT, context=ssl.create_default_context(cafile=certificates().ca))
+
+
+class ImplicitFTP_TLS(FTP_TLS):
+    """The same with TLS from the first byte on, which ftplib does not know."""
+
+    @property
+    def sock(self) -> ssl.SSLSocket | None:
+        return self._sock
+
+    @sock.setter
+    def sock(self, sock: socket.socket | None) -> None:
+        if sock is not None and not isinstance(sock, ssl.SSLSocket):
+            sock = self.context.wrap_socket(sock, server_hostname=self.host)
+        self._sock = sock
+
+
+def tls(pair: Pair | None = None) -> dict[str, Path]:
+    """The arguments that give an origin a certificate: the good one, unless another is asked for."""
+    return attrs.asdict(pair or certificates().server)
+
+
+@contextlib.contextmanager
+def secured(origin: Origin) -> Iterator[FTP_TLS]:
+    """A session with TLS on both connections."""
+    with ImplicitFTP_TLS() if origin.implicit_tls else FTP_TLS() as client:
+        client.connect(*origin.address)
+        client.login("alice", USERS["alice"])
+        client.prot_p()
+        yield client
+
+
+explicit_and_implicit = pytest.mark.parametrize("implicit", [False, True], ids=["explicit", "implicit"])
+
+
+class TestTLS:
+    @explicit_and_implicit
+    def test_control_and_data(self, root: Path, implicit: bool) -> None:
+        ports = range(27000, 27100)
+        with (
+            Origin(root, users=USERS, writable=True, passive_ports=ports, implicit_tls=implicit, **tls()) as origin,
+            secured(origin) as client,
+        ):
+            assert client.pwd() == "/"
+            assert {name for name, _ in client.mlsd()} == {"welcome.txt", "data", "texts", "incoming"}
+            random = SAMPLES["data/random.bin"]
+            assert retrieved(client, "data/random.bin") == random
+            assert retrieved(client, "data/empty") == b""
+            client.storbinary("STOR incoming/new", io.BytesIO(random))
+            client.storbinary("STOR incoming/empty", io.BytesIO(b""))
+            assert passive_port(client) in ports
+        assert (root / "incoming" / "new").read_bytes() == random
+        assert (root / "incoming" / "empty").read_bytes() == b""
 
 
 class TestLife:

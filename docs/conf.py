@@ -1,0 +1,36 @@
+"""Sphinx builds the documentation with this: ``tox -e docs``."""
+
+import sys
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+from gateway.relay import relay
+from gateway.session import control
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+project = "Protected FTP gateway"
+author = "The protected FTP gateway developers"
+copyright = f"2026, {author}"
+version = release = installed_version("protected-ftp-gateway")
+
+extensions = ["configuration", "states"]
+exclude_patterns = ["_build"]
+smartquotes = False  # what is typed is shown
+nitpicky = True
+
+html_theme = "furo"
+html_title = f"{project} {release}"
+html_static_path = ["_static"]
+html_show_sphinx = False
+
+# The limits that the pages name are those of the code.
+_limits = {
+    "max-queued": control.MAX_QUEUED,
+    "max-unclean": control.MAX_UNCLEAN,
+    "max-command": relay.MAX_COMMAND,
+    "max-reply-line": relay.MAX_REPLY_LINE,
+    "max-reply-lines": relay.MAX_REPLY_LINES,
+    "max-reply": relay.MAX_REPLY,
+}
+rst_epilog = "\n".join(f".. |{name}| replace:: {limit}" for name, limit in _limits.items())

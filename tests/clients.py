@@ -1,0 +1,129 @@
+"""FTP clients, and files for them to carry."""
+
+from __future__ import annotations
+
+import contextlib
+import ftplib
+import hashlib
+import os
+import random
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import attrs
+
+from tests.harness import PATIENCE
+
+MEBIBYTE = 1 << 20
+PROGRAM_SECONDS = 60.0  # that a client program may take
+
+
+class FTP(ftplib.FTP):
+    """ftplib with a choice of the passive command; after PASV it dials the host that the 227 names."""
+
+    def __init__(self, passive: str = "EPSV", source: str | None = None) -> None:
+        super().__init__(timeout=PATIENCE, source_address=None if source is None else (source, 0))
+        self.passive = passive
+
+    def makepasv(self) -> tuple[str, int]:
+        assert self.sock is not None
+        if self.passive == "EPSV":
+            return ftplib.parse229(self.sendcmd("EPSV"), self.sock.getpeername())
+        return ftplib.parse227(self.sendcmd("PASV"))
+
+    def get(self, name: str, rest: int | None = None) -> bytes:
+        """The content of a file, from an offset on."""
+        content = bytearray()
+        self.retrbinary(f"RETR {name}", content.extend, rest=rest)
+        return bytes(content)
+
+
+@contextlib.contextmanager
+def logged_in(
+    address: tuple[str, int],
+    passive: str = "EPSV",
+    *,
+    user: str = "user",
+    password: str = "secret",
+    source: str | None = None,
+) -> Iterator[FTP]:
+    """A session, that quits in the end."""
+    with FTP(passive, source) as ftp:
+        ftp.connect(*address)
+        ftp.login(user, password)
+        yield ftp
+
+
+def run(
+    *command: str | Path, directory: Path, stdin: str = "", environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Runs a client program in a directory, which is its home as well, so that no setting of the user's plays a part.
+
+    The file names are in UTF-8. What it writes to standard error comes back as well.
+    """
+    surroundings = {"PATH": os.environ["PATH"], "HOME": str(directory), "LC_ALL": "C.UTF-8", **(environment or {})}
+    return subprocess.run(
+        command,
+        cwd=directory,
+        env=surroundings,
+        input=stdin.encode(),
+        capture_output=True,
+        timeout=PROGRAM_SECONDS,
+    )
+
+
+def content(size: int, seed: int = 0) -> bytes:
+    """Bytes that tell by themselves when some are lost, doubled or changed."""
+    return random.Random(seed).randbytes(size)
+
+
+@attrs.frozen
+class LargeContent:
+    """More than one would keep in memory: blocks of a mebibyte, each another.
+
+    :param size: bytes, in whole mebibytes.
+    """
+
+    size: int
+
+    def blocks(self) -> Iterator[bytes]:
+        """The content, in order."""
+        block = content(MEBIBYTE)
+        for number in range(self.size // MEBIBYTE):
+            yield number.to_bytes(8, "big") + block[8:]
+
+    def digest(self) -> str:
+        """Its SHA-256."""
+        return _digest(self.blocks())
+
+
+def digest_of(path: Path) -> str:
+    """The SHA-256 of a file."""
+    with path.open("rb") as file:
+        return _digest(iter(lambda: file.read(MEBIBYTE), b""))
+
+
+def _digest(blocks: Iterator[bytes]) -> str:
+    digest = hashlib.sha256()
+    for block in blocks:
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def tree(root: Path, files: int) -> None:
+    """Makes a tree of files, some of them with names that are easily lost: spaces, at the front too, and UTF-8."""
+    names = ["plain-{}", "two words {}", " leading space {}", "Größe {}", "日本語 {}", "quote' {}", "a&b;c {}"]
+    folders = ["", "one", "one/two", " folder", "Ordner für Ä"]
+    for number in range(files):
+        folder = root / folders[number % len(folders)]
+        folder.mkdir(parents=True, exist_ok=True)
+        size = (number * 977) % 20000 if number % 10 else 0
+        (folder / names[number % len(names)].format(number)).write_bytes(content(size, number))
+
+
+def contents(root: Path) -> dict[str, str]:
+    """What is in a tree: the SHA-256 of each file by its path, and "" for each directory."""
+    return {
+        str(path.relative_to(root)): "" if path.is_dir() else digest_of(path) for path in sorted(root.rglob("*"))
+    }

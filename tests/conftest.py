@@ -1,0 +1,9 @@
+"""How hard the property tests try: HYPOTHESIS_PROFILE=nightly tries a hundred thousand examples of each."""
+
+import os
+
+from hypothesis import settings
+
+settings.register_profile("quick", deadline=None, max_examples=200)
+settings.register_profile("nightly", deadline=None, max_examples=100_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))

@@ -1,0 +1,819 @@
+"""What goes over the wire: what the gateway does with each thing that a client may send, and an origin may say."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness import Conversation, RunningGateway
+from tests.scripted import (
+    ORIGIN,
+    PORTS,
+    DataPort,
+    OriginControl,
+    ScriptedOrigin,
+    Stage,
+    before,
+    commas,
+    connect,
+    read_all,
+    stage,
+)
+
+ACTIVE_REFUSED = b"502 Active mode is not supported; use EPSV or PASV."
+FOREIGN = "127.0.0.9"
+PUBLIC = "203.0.113.7"  # of RFC 5737's documentation range
+CLIENT_HELLO = bytes.fromhex("16030100c8010000c40303") + bytes(range(64))
+
+
+def nothing_listens(running: RunningGateway, port: int) -> bool:
+    """Whether a client of the gateway's is refused at that port."""
+    try:
+        connect((running.address[0], port)).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def relays(on: Stage) -> bool:
+    """Whether the session is alive, and the origin heard nothing but what it was told of."""
+    return on.exchange(b"NOOP", b"200 Fine.") == b"200 Fine."
+
+
+# What a client sends
+
+
+ACTIVE = [
+    b"PORT 127,0,0,1,94,1",
+    b"port 127,0,0,1,94,1",
+    b"pOrT 127,0,0,1,94,1",
+    b"PORT",
+    b"PORT ",
+    b"PORT  127,0,0,1,94,1",
+    b"PORT\t127,0,0,1,94,1",
+    b" PORT 127,0,0,1,94,1",
+    b"\t \tPORT 127,0,0,1,94,1",
+    b"EPRT |1|127.0.0.1|24065|",
+    b"eprt |2|::1|24065|",
+    b"\tEprt\t|1|127.0.0.1|24065|",
+    b"LPRT 4,4,127,0,0,1,2,94,1",
+    b"lprt",
+    b"\xff\xf4\xff\xf2PORT 127,0,0,1,94,1",  # IP and DM, as before an ABOR
+    b"\xff\xf1PORT 127,0,0,1,94,1",
+    b"\xff\xfb\x01PORT 127,0,0,1,94,1",  # WILL ECHO
+    b"\xff\xfdPPORT 127,0,0,1,94,1",  # DO an option that looks like a letter
+    b"PO\xff\xf1RT 127,0,0,1,94,1",
+    b"\xff\xfa\x18NOOP\r\nNOOP\xff\xf0EPRT |1|127.0.0.1|24065|",  # the end of a line inside a subnegotiation
+]
+
+
+@pytest.mark.parametrize("logged_in", [False, True], ids=["before login", "after login"])
+def test_active_mode_is_refused_however_it_is_written(logged_in: bool) -> None:
+    with stage() as on:
+        if logged_in:
+            on.login()
+        for command in ACTIVE:
+            assert on.client.ask(command) == ACTIVE_REFUSED, command
+        assert relays(on)
+        refused = on.running.journal.all("commandRefused", reply=ACTIVE_REFUSED.decode())
+        assert [event["verb"] for event in refused].count("PORT") == len([c for c in ACTIVE if b"PRT" not in c.upper()])
+        assert len(refused) == len(ACTIVE)
+
+
+@pytest.mark.parametrize("command", [b"LPSV", b"MIC AAAA", b"CONF AAAA", b"enc AAAA", b"\tADAT\tAAAA"])
+def test_what_could_hide_an_address_is_refused(command: bytes) -> None:
+    with stage() as on:
+        assert on.client.ask(command).startswith(b"502 ")
+        on.login()
+        assert on.client.ask(command).startswith(b"502 ")
+        assert relays(on)
+
+
+@pytest.mark.parametrize("command", [b"AUTH TLS", b"auth ssl", b"AUTH GSSAPI", b"AUTH", b"PBSZ 0", b"PROT P", b"CCC"])
+def test_tls_is_refused_where_it_is_off(command: bytes) -> None:
+    with stage() as on:
+        assert on.client.ask(command).startswith(b"502 ")
+        assert relays(on)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        b"XYZZY",
+        b"",
+        b"   ",
+        b"PORT:127,0,0,1,94,1",
+        b"\x0bPORT 127,0,0,1,94,1",
+        b"PORT\x0b127,0,0,1,94,1",
+        b"PORT\xa0127,0,0,1,94,1",
+        b"\xff\xffPORT 127,0,0,1,94,1",  # an escaped 0xFF, then the verb
+        b"\xef\xbb\xbfPORT 127,0,0,1,94,1",
+        b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2",
+    ],
+)
+def test_an_unknown_verb_is_not_relayed(command: bytes) -> None:
+    with stage() as on:
+        assert on.client.ask(command) == b"500 Command not understood."
+        assert relays(on)
+
+
+def test_verbs_that_the_operator_allows_are_relayed_and_those_denied_refused() -> None:
+    with stage('[application.commands]\nallow = ["XYZZY"]\ndeny = ["SITE", "HELP"]') as on:
+        assert on.exchange(b"XYZZY now", b"200 Magic.") == b"200 Magic."
+        assert on.client.ask(b"SITE CHMOD 777 a").startswith(b"550 ")
+        assert on.client.ask(b"help").startswith(b"550 ")
+        assert relays(on)
+
+
+def test_a_read_only_server_refuses_what_would_change_it() -> None:
+    commands = b"STOR a,STOU,APPE a,DELE a,RMD a,XRMD a,MKD a,XMKD a,RNFR a,RNTO a,MFMT 1 a,SITE CHMOD 1 a".split(b",")
+    with stage("[application.commands]\nread_only = true") as on:
+        for command in commands:
+            assert on.client.ask(command).startswith(b"550 "), command
+        assert relays(on)
+
+
+def test_bytes_of_a_path_arrive_as_they_were_sent() -> None:
+    with stage() as on:
+        for command in (b"CWD   three", b"CWD ends in spaces  ", b"MKD \xc3\xa9\xe9\x01\x7f", b"CWD a\tb", b"PWD "):
+            assert on.exchange(command, b"250 Done.") == b"250 Done."
+        on.client.send(b"cwd\tMixed Case\r\n")
+        on.control.expect(b"CWD Mixed Case")
+        on.client.send(b"CWD \xff\xff\xff\xf1\xff\xfe\x06a\xff\xff\r\n")
+        on.control.say(b"250 Done.")
+        assert on.client.reply() == b"250 Done."
+        on.control.expect(b"CWD \xffa\xff")
+
+
+def test_telnet_sequences_may_be_cut_anywhere() -> None:
+    sent = b"\xff\xfa\x18\x00\xff\xff\xff\xf0\xff\xfb\xff\xff\xf4\xff\xf2NO\xff\xf1OP\xff\xfe\n\r\n"
+    with stage() as on:
+        on.client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for cut in range(1, len(sent)):
+            on.client.send(sent[:cut])
+            on.client.send(sent[cut:])
+            on.control.expect(b"NOOP")
+            on.control.say(b"200 %d" % cut)
+            assert on.client.reply() == b"200 %d" % cut
+
+
+def test_a_line_may_be_as_long_as_the_limit_and_no_longer() -> None:
+    with stage() as on:
+        longest = b"CWD " + b"a" * (4096 - 4)
+        assert on.exchange(longest, b"250 Done.") == b"250 Done."
+        on.client.send(longest + b"b\r\nNOOP\r\n")
+        assert on.client.reply().startswith(b"500 ")
+        on.control.expect(b"NOOP")
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"CWD " + b"a" * 4093, "line too long"),
+        (b"CWD " + b"a" * 200_000, "line too long"),
+        (b"CWD a\0b", "NUL in a line"),
+        (b"\0PORT 127,0,0,1,94,1", "NUL in a line"),
+        (b"CWD a\rPORT 127,0,0,1,94,1", "carriage return inside a line"),
+        (b"CWD a\r", "carriage return inside a line"),
+    ],
+)
+def test_the_third_bad_line_ends_the_session(line: bytes, reason: str) -> None:
+    with stage() as on:
+        for _ in range(2):
+            assert on.client.ask(line).startswith(b"500 ")
+            assert relays(on)
+        on.client.send(line + b"\r\nNOOP\r\n")
+        assert on.client.reply().startswith(b"500 ")
+        assert on.client.reply().startswith(b"421 ")
+        assert on.client.at_end()
+        assert on.control.hear() == b""
+        journal = on.running.journal
+        assert journal.wait("disconnect")["outcome"] == "client sent unclean lines"
+        assert len(journal.all("commandRefused", reason=reason)) == 3
+
+
+def test_a_bad_line_is_answered_in_its_turn() -> None:
+    with stage() as on:
+        on.client.send(b"SYST\r\nCWD \0\r\nPWD\r\n")
+        on.control.expect(b"SYST")
+        on.control.say(b"215 UNIX")
+        on.control.expect(b"PWD")
+        on.control.say(b'257 "/"')
+        assert [on.client.reply()[:3] for _ in range(3)] == [b"215", b"500", b"257"]
+
+
+FOREIGN_SPEECH = [
+    b"GET /secret HTTP/1.1\r\nHost: secret.example\r\n\r\n",
+    b"POST /secret HTTP/1.1\r\nContent-Length: 20\r\n\r\nPORT 127,0,0,1,94,1\r\n",
+    b"OPTIONS * HTTP/1.1\r\n",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    b"CONNECT secret.example:443 HTTP/1.1\r\n",
+    b"host: secret.example\r\n",
+    b"EHLO secret.example\r\nMAIL FROM:<secret@example>\r\n",
+    b"helo secret.example\r\n",
+    CLIENT_HELLO + b"secret",
+]
+
+
+@pytest.mark.parametrize("speech", FOREIGN_SPEECH)
+def test_other_protocols_are_sent_away_without_an_echo(speech: bytes) -> None:
+    with stage() as on:
+        on.client.send(speech)
+        assert on.client.reply().startswith(b"421 ")
+        assert on.client.at_end()
+        assert b"secret" not in on.client.received.lower()
+        assert on.control.hear() == b""
+        assert on.running.journal.wait("disconnect")["outcome"] == "client speaks no FTP"
+
+
+@pytest.mark.parametrize("speech", FOREIGN_SPEECH)
+def test_other_protocols_do_not_wait_for_the_greeting(speech: bytes) -> None:
+    with ScriptedOrigin.at() as origin, before(origin.address) as running:
+        with Conversation.to(running.address) as client, origin.accept() as control:
+            client.send(speech)
+            assert client.reply().startswith(b"421 ")
+            assert client.at_end()
+            assert control.hear() == b""
+            assert len(client.received.splitlines()) == 1
+
+
+def test_replies_keep_the_order_of_commands_in_one_packet() -> None:
+    with stage() as on:
+        on.client.send(b"SYST\r\nPORT 1,2,3,4,5,6\r\nPWD\r\nXYZZY\r\nAUTH TLS\r\nNOOP\r\nEPRT x\r\n")
+        for command, reply in ((b"SYST", b"215 UNIX"), (b"PWD", b'257-"/"\r\n257 End'), (b"NOOP", b"200 Fine.")):
+            on.control.expect(command)
+            on.control.say(reply)
+        codes = [on.client.reply()[:3] for _ in range(7)]
+        assert codes == [b"215", b"502", b"257", b"500", b"502", b"200", b"502"]
+
+
+def test_hundreds_of_commands_in_one_packet() -> None:
+    def echo(control: OriginControl) -> None:
+        control.say(b"220 Ready.")
+        while command := control.hear():
+            control.say(b"250 " + command)
+
+    with ScriptedOrigin.at() as origin, before(origin.address) as running:
+        origin.play(echo)
+        with Conversation.to(running.address) as client:
+            assert client.reply() == b"220 Ready."
+            client.send(b"".join(b"CWD %d\r\nPORT %d\r\n" % (number, number) for number in range(500)))
+            for number in range(500):
+                assert client.reply() == b"250 CWD %d" % number
+                assert client.reply() == ACTIVE_REFUSED
+
+
+def test_a_session_byte_by_byte() -> None:
+    with stage() as on:
+        on.client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+        def exchange(command: bytes, reply: bytes) -> bytes:
+            for byte in command + b"\r\n":
+                on.client.send(bytes([byte]))
+            on.control.expect(command)
+            for byte in reply + b"\r\n":
+                on.control.send(bytes([byte]))
+            return on.client.reply()
+
+        assert exchange(b"USER user", b"331 Password?") == b"331 Password?"
+        assert exchange(b"PASS secret", b"230-Welcome\r\n229 (|||24001|)\r\n230 in") == (
+            b"230-Welcome\r\n229 (|||24001|)\r\n230 in"
+        )
+        with on.control.data_port() as data:
+            reply = b"229 Entering Extended Passive Mode (|||%d|)" % data.port
+            assert exchange(b"EPSV", reply) == reply
+            on.dial(data.port)
+            data.accept().close()
+
+
+def test_bare_line_feeds_end_commands_and_replies() -> None:
+    with stage() as on:
+        on.client.send(b"NOOP\nSYST\n")
+        on.control.expect(b"NOOP")
+        on.control.send(b"200 Fine.\n")
+        on.control.expect(b"SYST")
+        on.control.send(b"215-UNIX\n215 End\n")
+        assert on.client.reply() == b"200 Fine."
+        assert on.client.reply() == b"215-UNIX\r\n215 End"
+
+
+# EPSV and PASV over both families
+
+
+@pytest.mark.parametrize("command", [b"EPSV", b"EPSV 1", b"EPSV 2", b"EPSV  1 ", b"EPSV 3"])
+def test_epsv_is_passed_on_as_it_is(command: bytes) -> None:
+    with stage() as on:
+        refusal = b"522 Network protocol not supported, use (1)"
+        assert on.exchange(command, refusal) == refusal
+
+
+def test_epsv_all_rules_pasv_out_for_the_rest_of_the_session() -> None:
+    with stage() as on:
+        on.login()
+        assert on.exchange(b"EPSV ALL", b"200 Noted.") == b"200 Noted."
+        assert on.client.ask(b"PASV").startswith(b"503 ")
+        on.passive(b"EPSV")
+        assert on.exchange(b"REIN", b"220 Anew.") == b"220 Anew."
+        on.login()
+        assert on.client.ask(b"pasv").startswith(b"503 ")
+        assert on.exchange(b"epsv all".upper(), b"502 Not any more.").startswith(b"502 ")
+        assert on.client.ask(b"PASV").startswith(b"503 ")
+
+
+def test_pasv_goes_on_where_epsv_all_was_refused() -> None:
+    with stage() as on:
+        assert on.exchange(b"EPSV ALL", b"502 What?") == b"502 What?"
+        on.passive(b"PASV")
+
+
+IPV6 = r"tcp:0:interface=\:\:1"
+
+
+def test_an_ipv6_client_of_an_ipv4_origin() -> None:
+    with stage(listen=IPV6, source="::1") as on:
+        assert on.client.ask(b"PASV").startswith(b"425 ")
+        for command in (b"EPSV 1", b"EPSV 2", b"EPSV 2 ", b"EPSV"):
+            on.client.send(command + b"\r\n")
+            on.control.expect(b"EPSV")
+            on.control.say(b"522 No.")
+            assert on.client.reply() == b"522 No."
+        assert on.exchange(b"EPSV ALL", b"200 Noted.") == b"200 Noted."
+        at_client = on.dial((data := on.passive()).port, "::1")
+        at_origin = on.own(data.accept())
+        at_client.sendall(b"up")
+        assert at_origin.recv(2) == b"up"
+
+
+def test_an_ipv4_client_of_an_ipv6_origin() -> None:
+    with stage(host="::1") as on:
+        on.client.send(b"EPSV 1\r\n")
+        on.control.expect(b"EPSV")
+        data = on.own(on.control.data_port())
+        on.control.say(b"229 Come (|||%d|)" % data.port)
+        assert on.client.reply() == b"229 Come (|||%d|)" % data.port
+        on.dial(data.port)
+        on.own(data.accept())
+        assert on.exchange(b"PASV", b"425 IPv6 here.") == b"425 IPv6 here."
+
+
+# What an origin says: 227 and 229
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"227 Entering Passive Mode (%s).",
+        b"227 Entering passive mode (%s)",
+        b"227 Entering Passive Mode %s",
+        b"227 =%s",
+        b"227 a 1,2,3 and 4 (%s) b",
+    ],
+)
+def test_a_227_is_written_anew(text: bytes) -> None:
+    with stage() as on:
+        data = on.own(on.control.data_port())
+        assert on.exchange(b"PASV", text % data.numbers) == (
+            b"227 Entering Passive Mode (%s)." % commas("127.0.0.1", data.port)
+        )
+        on.dial(data.port)
+        on.own(data.accept())
+
+
+@pytest.mark.parametrize("host", [FOREIGN, "0.0.0.0", "10.1.2.3", "255.255.255.255"])
+def test_the_host_in_a_227_is_never_dialled(host: str) -> None:
+    with stage() as on:
+        data = on.own(on.control.data_port())
+        elsewhere = on.own(DataPort.at(FOREIGN, data.port))
+        reply = on.exchange(b"PASV", b"227 Entering Passive Mode (%s)." % commas(host, data.port))
+        assert reply == b"227 Entering Passive Mode (%s)." % commas("127.0.0.1", data.port)
+        on.dial(data.port)
+        on.own(data.accept())
+        assert elsewhere.accept_now() is None
+
+
+@pytest.mark.parametrize(("public", "shown"), [(PUBLIC, PUBLIC), ("localhost", "127.0.0.1")])
+def test_a_227_names_the_public_address(public: str, shown: str) -> None:
+    with stage(f'public_address = "{public}"') as on:
+        data = on.own(on.control.data_port())
+        reply = on.exchange(b"PASV", b"227 Entering Passive Mode (%s)." % data.numbers)
+        assert reply == b"227 Entering Passive Mode (%s)." % commas(shown, data.port)
+        on.dial(data.port)
+        on.own(data.accept())
+
+
+def test_pasv_is_unavailable_while_the_public_name_is_unknown() -> None:
+    with stage('public_address = "nowhere.invalid"') as on:
+        data = on.own(on.control.data_port())
+        reply = on.exchange(b"PASV", b"227 Entering Passive Mode (%s)." % data.numbers)
+        assert reply.startswith(b"425 ")
+        assert nothing_listens(on.running, data.port)
+        on.passive(b"EPSV", data)
+        unresolved = on.running.journal.wait("publicAddressUnresolved")
+        assert unresolved["host"] == "nowhere.invalid"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"229 Entering Extended Passive Mode (|||%d|)",
+        b"229 Entering Extended Passive Mode (|||%d|).",
+        b"229 come (!!!%d!) in  ",
+        b"229 (~~~%d~)",
+        b"229-(...%d.)"[:3] + b" (...%d.)",
+        b"229 \xe9t\xe9 ($$$%d$)",
+    ],
+)
+def test_a_229_is_passed_on_byte_for_byte(text: bytes) -> None:
+    with stage() as on:
+        data = on.own(on.control.data_port())
+        assert on.exchange(b"EPSV", text % data.port) == text % data.port
+        on.dial(data.port)
+        on.own(data.accept())
+
+
+def test_mapped_ports_are_named_by_their_public_number() -> None:
+    public_ports = range(PORTS.start + 1000, PORTS.stop)
+    ports = range(PORTS.start, PORTS.start + 1000)
+    with stage(data_ports=ports, public_ports=public_ports) as on:
+        for command in (b"EPSV", b"PASV"):
+            data = next(free for port in ports if (free := _at_origin(port)) is not None)
+            public = data.port + 1000
+            on.own(data)
+            on.client.send(command + b"\r\n")
+            on.control.answer_passive(data)
+            reply = on.client.reply()
+            if command == b"EPSV":
+                assert reply == b"229 Entering Extended Passive Mode (|||%d|)" % public
+            else:
+                assert reply == b"227 Entering Passive Mode (%s)." % commas("127.0.0.1", public)
+            assert nothing_listens(on.running, data.port)
+            on.dial(public)
+            on.own(data.accept())
+
+
+def _at_origin(port: int) -> DataPort | None:
+    with contextlib.suppress(AssertionError):
+        return DataPort.at(ORIGIN, port)
+    return None
+
+
+@pytest.mark.parametrize("port", [PORTS.start - 1, PORTS.stop, 1, 80, 0, 65535])
+@pytest.mark.parametrize("command", [b"EPSV", b"PASV"])
+def test_a_port_outside_of_the_range_opens_nothing(command: bytes, port: int) -> None:
+    with stage() as on:
+        text = b"229 Come (|||%d|)" % port if command == b"EPSV" else b"227 Come (%s)" % commas(ORIGIN, port)
+        assert on.exchange(command, text).startswith(b"425 ")
+        event = on.running.journal.wait("dataPortOutOfRange")
+        assert (event["port"], event["range"]) == (port, f"{PORTS[0]}-{PORTS[-1]}")
+        assert port == 0 or nothing_listens(on.running, port)
+        on.passive(command)
+
+
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        (b"PASV", b"227 Entering Passive Mode"),
+        (b"PASV", b"227 (127,0,0,3,256,1)"),
+        (b"PASV", b"227 (127,0,0,3,94)"),
+        (b"PASV", b"227 (1,127,0,0,3,94,1)"),
+        (b"PASV", b"227 (|||24001|)"),
+        (b"EPSV", b"229 Entering Extended Passive Mode"),
+        (b"EPSV", b"229 (|1|127.0.0.3|24001|)"),
+        (b"EPSV", b"229 (||127.0.0.3|24001|)"),
+        (b"EPSV", b"229 (|||24001)"),
+        (b"EPSV", b"229 (||!24001|)"),
+        (b"EPSV", b"229 (|||124001|)"),
+        (b"EPSV", b"229 (1112400111)"),
+        (b"PASV", b"227-Entering\r\n227 Entering Passive Mode (127,0,0,3,93,193)"),
+        (b"PASV", b"227-Entering Passive Mode (127,0,0,3,93,193)\r\n227 End"),
+        (b"EPSV", b"229-Entering (|||24001|)\r\n229 Entering (|||24001|)"),
+    ],
+)
+def test_a_malformed_227_or_229_opens_nothing(command: bytes, text: bytes) -> None:
+    with stage() as on:
+        assert on.exchange(command, text).startswith(b"425 ")
+        assert "malformed" in on.running.journal.wait("originError")["reason"]
+        assert nothing_listens(on.running, 24001)
+        on.passive(command)
+
+
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        (b"NOOP", b"227 Entering Passive Mode (10,0,0,1,93,193)."),
+        (b"PWD", b"229 Entering Extended Passive Mode (|||24001|)"),
+        (b"STAT", b"211-Status\r\n227 Entering Passive Mode (10,0,0,1,93,193).\r\n211 End"),
+        (b"STAT", b"211-Status\r\n229 (|||24001|)\r\n 227 (10,0,0,1,93,193)\r\n211 End"),
+        (b"PASV", b"229 Entering Extended Passive Mode (|||24001|)"),
+        (b"EPSV", b"227 Entering Passive Mode (10,0,0,1,93,193)."),
+        (b"EPSV", b"200-No\r\n229 Entering Extended Passive Mode (|||24001|)\r\n200 No"),
+        (b"RETR a", b"229 Entering Extended Passive Mode (|||24001|)"),
+        (b"EPSV ALL", b"229 Entering Extended Passive Mode (|||24001|)"),
+    ],
+)
+def test_a_227_or_229_in_any_other_place_is_text(command: bytes, text: bytes) -> None:
+    with stage() as on:
+        assert on.exchange(command, text) == text
+        assert nothing_listens(on.running, 24001)
+        assert relays(on)
+
+
+def test_a_229_that_nobody_asked_for_opens_nothing() -> None:
+    with stage() as on:
+        on.control.say(b"229 Entering Extended Passive Mode (|||24001|)")
+        assert on.running.journal.wait("originError")["reason"] == "reply to no command"
+        assert nothing_listens(on.running, 24001)
+        assert relays(on)
+
+
+def test_a_failed_passive_command_keeps_the_channel_there_was() -> None:
+    with stage() as on:
+        data = on.passive()
+        assert on.exchange(b"EPSV", b"425 No.") == b"425 No."
+        on.dial(data.port)
+        on.own(data.accept())
+
+
+# What an origin says: where it is
+
+
+SPEECHES = [
+    "Welcome to {} here",
+    "{}",
+    "({}).",
+    "[{}]:21",
+    "at {}:21,",
+    "<{}>={}",
+]
+
+
+def scrubbed(on: Stage, spelled: str, shown: str) -> None:
+    """The origin's words come out with ``shown`` in the place of ``spelled``, wherever it stands."""
+    for speech in SPEECHES:
+        said, expected = (speech.format(word, word).encode() for word in (spelled, shown))
+        assert on.exchange(b"PWD", b"257 " + said) == b"257 " + expected
+        assert on.exchange(b"NOOP", b"500 " + said) == b"500 " + expected
+        listing = b"211-%s\r\n %s\r\n211 %s"
+        assert on.exchange(b"STAT", listing % (said, said, said)) == listing % (expected, expected, expected)
+
+
+def test_the_origins_address_is_replaced() -> None:
+    with stage(f'public_address = "{PUBLIC}"') as on:
+        scrubbed(on, ORIGIN, PUBLIC)
+        scrubbed(on, ORIGIN.replace(".", ","), PUBLIC.replace(".", ","))
+        scrubbed(on, f"::ffff:{ORIGIN}", f"::ffff:{PUBLIC}")
+        for other in ("127.0.0.33", "127.0.0.30", "1127.0.0.3", "127,0,0,31", "127x0x0x3"):
+            scrubbed(on, other, other)
+
+
+def test_the_origins_ipv6_address_is_replaced_however_it_is_written() -> None:
+    with stage(f'public_address = "{PUBLIC}"', host="::1") as on:
+        for spelled in ("::1", "0:0:0:0:0:0:0:1", "0000:0000:0000:0000:0000:0000:0000:0001", "0::1", "::0001", "::0:1"):
+            scrubbed(on, spelled, PUBLIC)
+        for other in ("::11", "1::1", "fe80::1", "12:30:01"):
+            scrubbed(on, other, other)
+
+
+@pytest.mark.parametrize("spelled", ["localhost", "LOCALHOST", "LocalHost"])
+def test_the_origins_name_is_replaced(spelled: str) -> None:
+    with ScriptedOrigin.at("127.0.0.1") as origin, before(("localhost", origin.address[1])) as running:
+        with Conversation.to(running.address) as client, origin.accept() as control:
+            control.say(f"220 {spelled} FTP server, {spelled}.".encode())
+            assert client.reply() == b"220 ftp.example.com FTP server, ftp.example.com."
+            on = Stage(running, origin, client, control, contextlib.ExitStack())
+            scrubbed(on, spelled, "ftp.example.com")
+            scrubbed(on, f"x{spelled}", f"x{spelled}")
+            scrubbed(on, f"{spelled}-2", f"{spelled}-2")
+
+
+def test_the_words_of_the_end_are_scrubbed_too() -> None:
+    with stage(f'public_address = "{PUBLIC}"') as on:
+        assert on.exchange(b"NOOP", b"421 %s closes." % ORIGIN.encode()) == b"421 %s closes." % PUBLIC.encode()
+        assert on.client.at_end()
+
+
+def test_the_address_is_scrubbed_from_a_229_and_the_port_is_still_found() -> None:
+    with stage(f'public_address = "{PUBLIC}"') as on:
+        data = on.own(on.control.data_port())
+        reply = on.exchange(b"EPSV", b"229 %s listens (|||%d|)" % (ORIGIN.encode(), data.port))
+        assert reply == b"229 %s listens (|||%d|)" % (PUBLIC.encode(), data.port)
+        on.dial(data.port)
+        on.own(data.accept())
+
+
+# What an origin says: FEAT
+
+
+FEATURES = [b" EPRT", b" EPSV", b" MDTM", b" AUTH TLS;SSL", b" PBSZ", b" PROT", b" REST STREAM", b" SIZE", b" UTF8"]
+KEPT = [b" EPSV", b" MDTM", b" REST STREAM", b" SIZE", b" UTF8"]
+
+
+@pytest.mark.parametrize("indent", [b" ", b"    ", b"\t", b""], ids=["one space", "four spaces", "tab", "none"])
+@pytest.mark.parametrize("case", [bytes.upper, bytes.lower], ids=["upper", "lower"])
+def test_feat_offers_nothing_that_is_refused(indent: bytes, case: staticmethod[[bytes], bytes]) -> None:
+    def render(features: list[bytes]) -> bytes:
+        return b"\r\n".join([b"211-Features:", *(indent + case(line[1:]) for line in features), b"211 End"])
+
+    with stage() as on:
+        assert on.exchange(b"FEAT", render(FEATURES)) == render(KEPT)
+
+
+def test_feat_with_nothing_left_is_a_single_line() -> None:
+    with stage() as on:
+        reply = on.exchange(b"FEAT", b"211-Features:\r\n EPRT\r\n AUTH TLS\r\n211 End")
+        assert reply.startswith(b"211 ")
+        assert b"\r\n" not in reply
+
+
+def test_feat_does_not_offer_what_the_operator_denies() -> None:
+    with stage('[application.commands]\ndeny = ["MDTM"]') as on:
+        reply = on.exchange(b"FEAT", b"211-Features:\r\n MDTM\r\n SIZE\r\n211 End")
+        assert reply == b"211-Features:\r\n SIZE\r\n211 End"
+
+
+@pytest.mark.parametrize("reply", [b"211 No features", b"500 FEAT?", b"502-EPRT\r\n EPRT\r\n502 End"])
+def test_other_answers_to_feat_are_left_alone(reply: bytes) -> None:
+    with stage() as on:
+        assert on.exchange(b"FEAT", reply) == reply
+
+
+# What an origin says: too much, and no FTP
+
+
+def test_replies_up_to_the_limits_pass() -> None:
+    with stage() as on:
+        long_line = b"250 " + b"a" * (8192 - 4)
+        assert on.exchange(b"CWD a", long_line) == long_line
+        many_lines = b"211-\r\n" + b"a\r\n" * 998 + b"211 End"
+        assert on.exchange(b"STAT", many_lines) == many_lines
+        large = b"211-\r\n" + (b"a" * 8000 + b"\r\n") * 130 + b"211 End"
+        assert on.exchange(b"STAT", large) == large
+
+
+@pytest.mark.parametrize(
+    "speech",
+    [
+        b"250 " + b"a" * (8193 - 4) + b"\r\n",
+        b"250 " + b"a" * 20_000,  # and no end of it
+        b"211-\r\n" + b"a\r\n" * 999 + b"211 End\r\n",
+        b"211-\r\n" + b"a\r\n" * 1000,  # and no end of it
+        b"211-\r\n" + (b"a" * 8000 + b"\r\n") * 140,
+        b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n",
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"+OK POP3 ready\r\n",
+        b"* OK IMAP4 ready\r\n",
+        b"\r\n",
+        b" 200 Fine.\r\n",
+        b"20 Fine.\r\n",
+        b"2000 Fine.\r\n",
+        b"200_Fine.\r\n",
+        b"099 Fine.\r\n",
+        b"700 Fine.\r\n",
+        b"2\xb20 Fine.\r\n",
+        b"200 Fi\0ne.\r\n",
+        b"200 Fi\rne.\r\n",
+        CLIENT_HELLO + b"\r\n",
+    ],
+)
+@pytest.mark.parametrize("greeted", [True, False], ids=["in a session", "as the greeting"])
+def test_what_is_no_reply_ends_the_session(speech: bytes, greeted: bool) -> None:
+    with ScriptedOrigin.at() as origin, before(origin.address) as running:
+        with Conversation.to(running.address) as client, origin.accept() as control:
+            if greeted:
+                control.say(b"220 Ready.")
+                assert client.reply() == b"220 Ready."
+                client.send(b"STAT\r\n")
+                control.expect(b"STAT")
+            control.send(speech)
+            assert client.reply() == b"421 Service not available; closing control connection."
+            assert client.at_end()
+            assert control.hear() == b""
+            assert running.journal.wait("originError")["reason"]
+            assert running.journal.wait("disconnect")["outcome"] == "origin speaks no FTP"
+
+
+def test_only_the_same_code_and_a_space_end_a_multi_line_reply() -> None:
+    reply = b"230-One\r\n220 Two\r\n231 Three\r\n 230 Four\r\n230-Five\r\n2300\r\n230\r\n\r\n230 End"
+    with stage() as on:
+        assert on.exchange(b"NOOP", reply) == reply
+        assert relays(on)
+
+
+# What an origin says: nothing
+
+
+@contextlib.contextmanager
+def deaf() -> Iterator[tuple[str, int]]:
+    """An address whose host drops what is sent to connect to it: its queue of connections is full."""
+    with socket.socket() as listener, contextlib.ExitStack() as stack:
+        listener.bind((ORIGIN, 0))
+        listener.listen(0)
+        for _ in range(8):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield listener.getsockname()
+
+
+@contextlib.contextmanager
+def refusing() -> Iterator[tuple[str, int]]:
+    """An address where nothing listens."""
+    with socket.socket() as bound:
+        bound.bind((ORIGIN, 0))
+        yield bound.getsockname()
+
+
+@contextlib.contextmanager
+def unknown() -> Iterator[tuple[str, int]]:
+    """A host that no name server knows."""
+    yield "origin.invalid", 21
+
+
+@contextlib.contextmanager
+def silent() -> Iterator[tuple[str, int]]:
+    """An address where connections are made, and nobody speaks."""
+    with socket.create_server((ORIGIN, 0)) as listener:
+        yield listener.getsockname()
+
+
+@pytest.mark.parametrize(
+    ("place", "outcome"),
+    [
+        (refusing, "origin unreachable"),
+        (unknown, "origin unreachable"),
+        (deaf, "origin unreachable"),
+        (silent, "origin sent no greeting"),
+    ],
+)
+def test_a_client_is_not_told_where_the_origin_is_that_does_not_answer(place, outcome: str) -> None:
+    with place() as origin, before(origin, "timeouts = { origin_connect = 0.5, login = 1 }") as running:
+        with Conversation.to(running.address) as client:
+            client.send(b"USER user\r\n")
+            assert client.reply() == b"421 Service not available; closing control connection."
+            assert client.at_end()
+            assert running.journal.wait("originError")["reason"]
+            assert running.journal.wait("disconnect")["outcome"] == outcome
+
+
+@pytest.mark.parametrize("said", [b"", b"2", b"220", b"220-Hello\r\n", b"220-Hello\r\n220 Re"])
+def test_an_origin_that_closes_before_its_greeting_is_whole(said: bytes) -> None:
+    with ScriptedOrigin.at() as origin, before(origin.address) as running:
+        with Conversation.to(running.address) as client:
+            with origin.accept() as control:
+                control.send(said)
+            assert read_all(client.socket) == b"421 Service not available; closing control connection.\r\n"
+            assert running.journal.wait("disconnect")["outcome"] == "origin lost"
+
+
+def test_an_origin_that_closes_in_the_middle_of_a_reply() -> None:
+    with stage() as on:
+        on.client.send(b"STAT\r\nNOOP\r\n")
+        on.control.expect(b"STAT")
+        on.control.send(b"211-Status\r\n all is")
+        on.control.close()
+        assert read_all(on.client.socket) == b"421 Service not available; closing control connection.\r\n"
+        assert on.running.journal.wait("disconnect")["outcome"] == "origin lost"
+
+
+def test_an_origin_that_asks_for_patience_before_it_greets() -> None:
+    with ScriptedOrigin.at() as origin, before(origin.address) as running:
+        with Conversation.to(running.address) as client, origin.accept() as control:
+            client.send(b"USER user\r\n")
+            control.say(b"120 Ready in 2 minutes.")
+            assert client.reply() == b"120 Ready in 2 minutes."
+            control.say(b"220-Now.\r\n220 Ready.")
+            assert client.reply() == b"220-Now.\r\n220 Ready."
+            control.expect(b"USER user")
+
+
+@pytest.mark.parametrize("greeting", [b"421 Too many users.", b"530 Not you.", b"500-No\r\n500 no"])
+def test_an_origin_that_refuses_the_session(greeting: bytes) -> None:
+    with ScriptedOrigin.at() as origin, before(origin.address) as running:
+        with Conversation.to(running.address) as client, origin.accept() as control:
+            control.say(greeting)
+            assert client.reply() == greeting
+            assert client.at_end()
+            assert running.journal.wait("disconnect")["outcome"] == "origin refused the session"
+
+
+@pytest.mark.parametrize("greeting", [b"220 vsFTPd 3.0.3", b"220-vsFTPd\r\n 3.0.3\r\n220 at 127.0.0.3"])
+def test_a_banner_takes_the_place_of_the_greeting(greeting: bytes) -> None:
+    with ScriptedOrigin.at() as origin, before(origin.address, 'banner = "Be kind"') as running:
+        with Conversation.to(running.address) as client, origin.accept() as control:
+            control.say(greeting)
+            assert client.reply() == b"220 Be kind"
+            client.send(b"NOOP\r\n")
+            control.expect(b"NOOP")
+
+
+def test_a_greeting_may_be_cut_anywhere() -> None:
+    greeting = b"220-Hello\r\n 220 not yet\r\n220 Ready.\r\n"
+    with ScriptedOrigin.at() as origin, before(origin.address) as running:
+        for cut in range(1, len(greeting)):
+            with Conversation.to(running.address) as client, origin.accept() as control:
+                control.send(greeting[:cut])
+                control.send(greeting[cut:])
+                assert client.reply() == greeting.removesuffix(b"\r\n")

@@ -1,0 +1,54 @@
+"""Telnet commands are taken out of the text, whatever pieces they come in."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.ftp.telnet import TelnetFilter
+from tests.unit.pieces import cut, pieces
+
+IAC, IP, DM, SB, SE = b"\xff", b"\xf4", b"\xf2", b"\xfa", b"\xf0"
+WILL, WONT, DO, DONT = b"\xfb", b"\xfc", b"\xfd", b"\xfe"
+
+
+def strip(*parts: bytes) -> bytes:
+    """What is left of the parts."""
+    telnet = TelnetFilter()
+    return b"".join(map(telnet.strip, parts))
+
+
+@pytest.mark.parametrize(
+    ("stream", "text"),
+    [
+        (b"", b""),
+        (b"NOOP\r\n", b"NOOP\r\n"),
+        (b"\x80\xfa\xfe\xf0", b"\x80\xfa\xfe\xf0"),
+        (IAC + IAC, b"\xff"),
+        (b"a" + IAC + IAC + IAC + IAC + b"b", b"a\xff\xffb"),
+        (IAC + IP + IAC + DM + b"ABOR\r\n", b"ABOR\r\n"),
+        (b"AB" + IAC + b"\xf1" + b"OR\r\n", b"ABOR\r\n"),
+        (IAC + WILL + b"\x01X", b"X"),
+        (IAC + WONT + b"\x01X", b"X"),
+        (IAC + DO + IAC + b"X", b"X"),  # 255 is an option as well: EXOPL (RFC 861)
+        (IAC + DONT + b"\x18X", b"X"),
+        (IAC + SB + b"\x18\x01NAME" + IAC + SE + b"X", b"X"),
+        (IAC + SB + b"a" + IAC + IAC + SE + b"b" + IAC + SE + b"X", b"X"),
+        (b"X" + IAC + SB + b"\r\nPORT 1\r\n", b"X"),
+        (b"X" + IAC, b"X"),
+        (IAC + b"XY", b"Y"),
+    ],
+)
+def test_text_of_a_stream(stream: bytes, text: bytes) -> None:
+    assert strip(stream) == text
+    assert strip(*cut(stream, range(len(stream)))) == text
+
+
+@given(pieces(st.lists(st.sampled_from([b"a", b"\r\n", IAC, WILL, DONT, SB, SE, IP, b"\x01"])).map(b"".join)))
+def test_pieces_do_not_matter(stream_and_parts: tuple[bytes, list[bytes]]) -> None:
+    stream, parts = stream_and_parts
+    assert strip(*parts) == strip(stream) == strip(*cut(stream, range(len(stream))))
+
+
+@given(st.binary())
+def test_what_is_escaped_comes_out(text: bytes) -> None:
+    assert strip(text.replace(IAC, IAC + IAC)) == text

@@ -1,0 +1,173 @@
+"""Playbooks: what happens to a session, and what it is to do about it, as a script that a newcomer can read.
+
+A line that begins at the margin is an event; the indented lines under it are the actions expected, all of them, in
+order. Each ``client:`` or ``origin:`` action is one write; its last CRLF is left out, every other byte that is not
+printable ASCII is escaped as in Python. Lines that begin with ``#`` are comments.
+
+::
+
+    client: PORT 127,0,0,1,4,1
+        note commandRefused verb=PORT reply='502 Active mode is not supported; use EPSV or PASV.'
+        client: 502 Active mode is not supported; use EPSV or PASV.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from ipaddress import IPv4Address, ip_address
+from textwrap import dedent
+
+import attrs
+
+from gateway.ftp.commands import Command
+from gateway.ftp.lines import Unclean
+from gateway.ftp.replies import Reply, ReplyAssembler
+from gateway.session import actions as do
+from gateway.session import events as on
+from gateway.session.control import ControlSession, Setting
+from gateway.session.events import Deadline, Towards
+from gateway.session.policy import Policy
+from gateway.session.ports import PassivePorts
+from gateway.session.security import TLSTerms
+
+ORIGIN = "198.51.100.1"
+CLIENT = "203.0.113.7"
+PUBLIC = "192.0.2.1"
+
+SETTING = Setting(
+    name="ftp.example.com",
+    origin_host=None,
+    client=ip_address(CLIENT),
+    public=PUBLIC,
+    ports=PassivePorts(range(20000, 20021), range(20000, 20021)),
+    policy=Policy(),
+    banner=None,
+    tls=TLSTerms(),
+)
+
+_OPENING = """
+    client connects
+        note connect
+        arm login
+        connect origin
+    origin connects
+    origin: 220 Ready
+        arm idle
+        client: 220 Ready
+"""
+
+
+@attrs.define
+class Playbook:
+    """A session, and the transcript of what was played with it.
+
+    :param idle: whether the idle deadline is part of the script; where not, arming and disarming it is left out.
+    """
+
+    setting: Setting = SETTING
+    origin: str = ORIGIN
+    idle: bool = False
+    session: ControlSession = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.session = ControlSession(self.setting)
+
+    @classmethod
+    def opened(cls, setting: Setting = SETTING, *, origin: str = ORIGIN, idle: bool = False) -> Playbook:
+        """A session whose greeting is over."""
+        play = cls(setting, origin, idle=True)
+        play(_OPENING)
+        play.idle = idle
+        return play
+
+    def __call__(self, script: str) -> None:
+        """Plays the events of the script; fails where the actions are others, and shows the difference."""
+        expected = [line for line in dedent(script).splitlines() if line.strip() and not line.startswith("#")]
+        played = []
+        for line in expected:
+            if not line.startswith(" "):
+                played.append(line)
+                played += [f"    {action}" for action in self._receive(line)]
+        assert "\n".join(played) == "\n".join(expected)
+
+    def _receive(self, line: str) -> Iterator[str]:
+        for action in self.session.receive(self._event(line)):
+            if self.idle or action not in (do.Arm(Deadline.IDLE), do.Disarm(Deadline.IDLE)):
+                yield _told(action)
+
+    def _event(self, line: str) -> on.Event:
+        for pattern, event in _EVENTS:
+            if match := re.fullmatch(pattern, line):
+                return event(*match.groups())
+        if line == "origin connects":
+            return on.OriginConnected(ip_address(self.origin))
+        raise ValueError(f"no such event: {line}")
+
+
+def _bytes(text: str) -> bytes:
+    """What is escaped in a script."""
+    return re.sub(
+        rb"\\x([0-9a-f]{2})|\\([rn\\])",
+        lambda match: bytes.fromhex(match[1].decode()) if match[1] else {b"r": b"\r", b"n": b"\n"}.get(match[2], b"\\"),
+        text.encode(),
+    )
+
+
+def _text(data: bytes) -> str:
+    if not data.endswith(b"\r\n"):
+        return f"{data!r}, without CRLF"
+    return repr(data[:-2].replace(b"'", b'"'))[2:-1]
+
+
+def _reply(text: str) -> Reply:
+    assembler = ReplyAssembler(1000, 1_000_000)
+    [reply] = filter(None, map(assembler.feed, _bytes(text).split(b"\r\n")))
+    return reply
+
+
+_EVENTS: tuple[tuple[str, Callable[..., on.Event]], ...] = (
+    ("client connects", on.Started),
+    ("client: (.*)", lambda text: on.CommandReceived(Command.parse(_bytes(text)))),
+    ("client unclean: (.*)", lambda name: on.UncleanReceived(Unclean[name])),
+    ("client is foreign", on.ForeignReceived),
+    ("client lost", on.ClientLost),
+    ("origin fails: (.*)", on.OriginFailed),
+    ("origin: (.*)", lambda text: on.ReplyReceived(_reply(text))),
+    ("origin breaks: (.*)", on.OriginBroke),
+    ("origin lost", on.OriginLost),
+    ("data listens", lambda: on.DataListening(None)),
+    ("data listens, public address (.*)", lambda host: on.DataListening(IPv4Address(host))),
+    ("data connected", on.DataConnected),
+    ("data delivered to (.*)", lambda side: on.DataDelivered(Towards(side))),
+    ("data ended", on.DataEnded),
+    ("deadline (.*)", lambda name: on.DeadlinePassed(Deadline(name))),
+    ("draining", on.Draining),
+    ("stopped", on.Stopped),
+)
+
+
+def _told(action: do.Action) -> str:
+    match action:
+        case do.ConnectOrigin():
+            return "connect origin"
+        case do.SendToClient(data):
+            return f"client: {_text(data)}"
+        case do.SendToOrigin(data):
+            return f"origin: {_text(data)}"
+        case do.OpenData(origin_port, public_port):
+            return f"open data, origin {origin_port}, public {public_port}"
+        case do.DialData():
+            return "dial data"
+        case do.ReleaseData():
+            return "release data"
+        case do.AbortData():
+            return "abort data"
+        case do.Arm(deadline):
+            return f"arm {deadline.value}"
+        case do.Disarm(deadline):
+            return f"disarm {deadline.value}"
+        case do.Note(name, fields):
+            return " ".join([f"note {name}", *(f"{key}={value!r}" for key, value in fields.items())])
+        case do.Close(outcome):
+            return f"close: {outcome.value}"
