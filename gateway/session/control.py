@@ -22,6 +22,7 @@ from gateway.session.actions import Action, Outcome
 from gateway.session.events import Address, Deadline, Event
 from gateway.session.policy import Policy
 from gateway.session.ports import PassivePorts
+from gateway.session.securing import Insecure, OriginSecurity
 from gateway.session.security import STARTING, ClientSecurity, TLSTerms
 from gateway.session.tables import LOGIN, PHASE, Cause, Login, Machine, Phase
 from gateway.session.transfers import Transfers
@@ -53,10 +54,6 @@ _BESIDE_RUNNING = {
 _PASSIVE_CODE = {b"PASV": 227, b"EPSV": 229}
 _LOGIN_VERBS = (b"USER", b"PASS", b"ACCT")
 _NO_FEAT = (500, 502)
-
-# What makes the origin's control and data connections secure (RFC 4217 sections 4 and 9).
-_AUTH = Command(b"AUTH", b"TLS")
-_SECURING = (_AUTH, Command(b"PBSZ", b"0"), Command(b"PROT", b"P"))
 _TLS_VERBS = frozenset(verb for verb, row in VERBS.items() if row.kind is Kind.TLS)
 _TLS_FEATURES = (b"AUTH TLS", b"PBSZ", b"PROT")
 
@@ -99,7 +96,7 @@ class ControlSession:
     _outstanding: list[Command] = attrs.field(factory=list, init=False, repr=False)
     _behind: deque[Reply] = attrs.field(factory=deque, init=False, repr=False)  # a completion that is held
     _greeting: Reply | None = attrs.field(default=None, init=False, repr=False)  # until the origin is secure
-    _securing: deque[Command] = attrs.field(factory=deque, init=False, repr=False)
+    _securing: OriginSecurity = attrs.field(init=False, repr=False)
     _scrubber: Scrubber = attrs.field(init=False, repr=False)
     _unclean: int = attrs.field(default=0, init=False)
     _epsv_all: bool = attrs.field(default=False, init=False)
@@ -110,6 +107,10 @@ class ControlSession:
     @_security.default
     def _no_security(self) -> ClientSecurity:
         return ClientSecurity(self.setting.tls)
+
+    @_securing.default
+    def _nothing_said(self) -> OriginSecurity:
+        return OriginSecurity(self.setting.tls.origin_implicit)
 
     @_transfers.default
     def _no_transfers(self) -> Transfers:
@@ -175,7 +176,7 @@ class ControlSession:
                 self._security.secured()
             case on.OriginSecured():
                 if self._phase.state is Phase.SECURING:
-                    self._secure_next()
+                    self._secure(self._securing.next())
             case on.ClientTLSFailed(reason):
                 self._do(do.Note("tlsError", {"side": "client", "reason": reason}))
                 self._end(Outcome.CLIENT_TLS)
@@ -296,7 +297,7 @@ class ControlSession:
         if self._phase.state is Phase.GREETING:
             self._greet(reply)
         elif self._phase.state is Phase.SECURING:
-            self._secure(reply)
+            self._origin_answers(reply)
         elif self._transfers.completing:
             self._behind.append(reply)
             if len(self._behind) > MAX_QUEUED:
@@ -317,8 +318,7 @@ class ControlSession:
         elif self.setting.tls.to_origin:
             self._phase.move(Cause.SECURE)
             self._greeting = reply
-            self._securing.extend(_SECURING[1:] if self.setting.tls.origin_implicit else _SECURING)
-            self._secure_next()
+            self._secure(self._securing.next())
         else:
             self._open(reply)
 
@@ -327,27 +327,21 @@ class ControlSession:
         self._do(do.Arm(Deadline.IDLE))
         self._send(greeting)
 
-    # The origin's TLS, before the client is greeted: there is no way on in the clear
+    # TLS
 
-    def _secure_next(self) -> None:
-        if self._securing:
-            self._do(do.SendToOrigin(self._securing[0].render()))
-        else:
-            assert self._greeting is not None
+    def _secure(self, action: Action | None) -> None:
+        if action is not None:
+            self._do(action)
+        elif self._greeting is not None:
             self._open(self._greeting)
 
-    def _secure(self, reply: Reply) -> None:
+    def _origin_answers(self, reply: Reply) -> None:
         if reply.preliminary:
             return
-        command = self._securing.popleft() if self._securing else None
-        if command is None:
-            self._origin_insecure("reply to no command")
-        elif not reply.positive:
-            self._origin_insecure(f"{command.verb.decode()} was refused with {reply.code}")
-        elif command is _AUTH:
-            self._do(do.StartOriginTLS())
-        else:
-            self._secure_next()
+        try:
+            self._secure(self._securing.answered(reply))
+        except Insecure as error:
+            self._origin_insecure(str(error))
 
     def _origin_insecure(self, reason: str) -> None:
         self._do(do.Note("tlsError", {"side": "origin", "reason": reason}))
