@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.config.keys import Tls, TlsMode, TlsRequirement
-from gateway.tls.certificates import CertificateError, CertificateFiles, read_authorities
+from gateway.tls.certificates import CertificateError, CertificateFiles, is_directory, read_authorities
 
 TERMINATING = (TlsMode.FLEXIBLE, TlsMode.FULL, TlsMode.STRICT)
 TO_ORIGIN = (TlsMode.FULL, TlsMode.STRICT)
@@ -29,7 +29,7 @@ def mistakes(path: str, tls: Mapping[str, Any]) -> Iterator[str]:
             if private is not None and certificate in tls:
                 yield f"{path}.{key}: needs {certificate}"
             continue
-        if private is not None and Path(chain).is_dir():
+        if private is not None and is_directory(Path(chain)):
             yield f"{path}.{key}: must be left out where {certificate} is a directory; each file holds its key"
             continue
         if key in tls:

@@ -320,6 +320,12 @@ class DataChannel:
             self._end(Ending.COMPLETE)
 
     def _broken(self, leg: Leg) -> None:
+        assert self._to_client is not None and self._to_origin is not None
+        # A client that knows a file's size, from the 150 say, may close as soon as it has it all.
+        left_early = leg is self._client and self._to_client.ended and not self._to_client.done
+        if left_early and (self._to_origin.done or not self._to_client.bytes):
+            self._to_client.done = True
+            self._delivered(to_client=True)
         if self._has_done_its_part(leg):
             self._released = True
             self._end(Ending.COMPLETE)

@@ -29,7 +29,8 @@ class Flow:
     delivered: Callable[[], None] = attrs.field(repr=False)
     broken: Callable[[Leg], None] = attrs.field(repr=False)
     bytes: int = attrs.field(default=0, init=False)
-    done: bool = attrs.field(default=False, init=False)
+    ended: bool = attrs.field(default=False, init=False)  # and all that came before it was handed on
+    done: bool = attrs.field(default=False, init=False)  # the end was handed on as well
     _finishing: bool = attrs.field(default=False, init=False)
 
     def start(self) -> None:
@@ -80,6 +81,7 @@ class Flow:
         return True
 
     def _finish(self) -> None:
+        self.ended = True
         try:
             self.sink.finish()
         except BlockingIOError:

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import attrs
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from OpenSSL import SSL
+
+from gateway.tls.errors import reason
 
 
 class CertificateError(ValueError):
@@ -38,11 +41,19 @@ class Certificate:
         return self.chain[0].not_valid_after_utc < now
 
     def install(self, context: SSL.Context) -> None:
-        """Makes a context present it."""
-        context.use_certificate(self.chain[0])
-        for intermediate in self.chain[1:]:
-            context.add_extra_chain_cert(intermediate)
-        context.use_privatekey(self.key)  # type: ignore[arg-type]
+        """Makes a context present it.
+
+        :raises CertificateError: where OpenSSL takes it for too weak, or its key signs nothing.
+        """
+        try:
+            context.use_certificate(self.chain[0])
+            for intermediate in self.chain[1:]:
+                context.add_extra_chain_cert(intermediate)
+            context.use_privatekey(self.key)  # type: ignore[arg-type]
+        except SSL.Error as error:
+            raise CertificateError(reason(error)) from None
+        except TypeError:
+            raise CertificateError("a key of that kind signs nothing") from None
 
 
 def read_certificate(chain: Path, key: Path | None) -> Certificate:
@@ -58,11 +69,16 @@ def read_certificate(chain: Path, key: Path | None) -> Certificate:
     key_file = chain if key is None else key
     try:
         private = serialization.load_pem_private_key(pem if key is None else _read(key), None)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         raise CertificateError(f"{key_file} holds no PEM key without a passphrase") from None
     if _public(private) != _public(certificates[0]):
         raise CertificateError(f"the key in {key_file} is not that of the certificate in {chain}")
-    return Certificate(tuple(certificates), private)
+    certificate = Certificate(tuple(certificates), private)
+    try:
+        certificate.install(SSL.Context(SSL.TLS_METHOD))
+    except CertificateError as error:
+        raise CertificateError(f"{chain} cannot be used: {error}") from None
+    return certificate
 
 
 def read_authorities(path: Path) -> None:
@@ -75,6 +91,14 @@ def read_authorities(path: Path) -> None:
         x509.load_pem_x509_certificates(pem)
     except ValueError:
         raise CertificateError(f"{path} holds no PEM certificate") from None
+
+
+def is_directory(path: Path) -> bool:
+    """Whether it is known to be one; where it cannot be looked at, reading it tells why."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def _public(owner: x509.Certificate | PrivateKeyTypes) -> bytes:
@@ -140,7 +164,7 @@ class CertificateFiles:
         return self._set
 
     def _chains(self) -> list[Path]:
-        if not self.path.is_dir():
+        if not is_directory(self.path):
             return [self.path]
         chains = sorted(self.path.glob("*.pem"))
         if not chains:
