@@ -16,6 +16,7 @@ version = release = installed_version("protected-ftp-gateway")
 
 extensions = ["configuration", "states"]
 exclude_patterns = ["_build"]
+highlight_language = "none"  # what is a program says so
 smartquotes = False  # what is typed is shown
 nitpicky = True
 

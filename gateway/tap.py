@@ -97,17 +97,19 @@ def makeService(options: Options) -> IService:
     reactor: Any = installed
 
     services = MultiService()
-    load = options.load
     if options["demo"]:
         from gateway.demo import DemoHints, DemoOrigin
 
         origin = DemoOrigin(bool(options["tls"]))
-        load = origin.config
-        DemoHints(reactor, origin).setServiceParent(services)
         # Not a service, which would stop beside the gateway: its transfers are to end first.
         reactor.addSystemEventTrigger("after", "shutdown", origin.stop)
-    gateway = Gateway(reactor, load, options.give_up)
-    gateway.setServiceParent(services)
+        gateway = Gateway(reactor, origin.config, options.give_up)
+        parts = [gateway, DemoHints(reactor, origin)]
+    else:
+        gateway = Gateway(reactor, options.load, options.give_up)
+        parts = [gateway]
+    for part in parts:
+        part.setServiceParent(services)
     # It would be the end of a process that has a pidfile already but does not run yet.
     signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(gateway.reload))
     reactor.callWhenRunning(_obey_signals, reactor, gateway)

@@ -14,6 +14,7 @@ from pathlib import Path
 import attrs
 
 from tests.harness import PATIENCE
+from tests.servers.requirements import require
 
 MEBIBYTE = 1 << 20
 PROGRAM_SECONDS = 60.0  # that a client program may take
@@ -71,6 +72,34 @@ def run(
         capture_output=True,
         timeout=PROGRAM_SECONDS,
     )
+
+
+def lftp(
+    address: tuple[str, int],
+    commands: str,
+    directory: Path,
+    *,
+    user: str = "user",
+    password: str = "secret",
+    passive: str = "EPSV",
+    in_bulk: bool = False,
+) -> subprocess.CompletedProcess[bytes]:
+    """Runs these commands of lftp's, up to the first that fails.
+
+    :param in_bulk: sends commands without waiting for the reply to the one before.
+    """
+    require("lftp")
+    host, port = address
+    settings = {
+        "cmd:fail-exit": "yes",
+        "net:max-retries": "1",
+        "net:timeout": f"{PATIENCE:.0f}",
+        "ftp:prefer-epsv": "yes" if passive == "EPSV" else "no",
+        "ftp:sync-mode": "no" if in_bulk else "yes",
+        "ftp:use-mlsd": "yes",  # a listing for people does not keep spaces in front of a name
+    }
+    script = "".join(f"set {name} {value};" for name, value in settings.items())
+    return run("lftp", "-c", f"{script} open -u '{user},{password}' -p {port} {host}; {commands}", directory=directory)
 
 
 def content(size: int, seed: int = 0) -> bytes:

@@ -150,22 +150,24 @@ class _Names:
 
     def resolveHostName(
         self,
-        receiver: IResolutionReceiver,
-        name: str,
-        port: int = 0,
-        types: Sequence[type] | None = None,
-        semantics: str = "TCP",
+        resolutionReceiver: IResolutionReceiver,
+        hostName: str,
+        portNumber: int = 0,
+        addressTypes: Sequence[type] | None = None,
+        transportSemantics: str = "TCP",
     ) -> IHostResolution:
-        if name not in self.addresses:
-            resolution: IHostResolution = self.others.resolveHostName(receiver, name, port, types, semantics)
-            return resolution
-        found = self.addresses[name]
-        kind = IPv6Address if ":" in found else IPv4Address
-        resolution = _Resolution(name)
-        receiver.resolutionBegan(resolution)
-        if types is None or kind in types:
-            receiver.addressResolved(kind(semantics, found, port))
-        receiver.resolutionComplete()
+        if hostName not in self.addresses:
+            others: IHostResolution = self.others.resolveHostName(
+                resolutionReceiver, hostName, portNumber, addressTypes, transportSemantics
+            )
+            return others
+        address = self.addresses[hostName]
+        kind = IPv6Address if ":" in address else IPv4Address
+        resolution = _Resolution(hostName)
+        resolutionReceiver.resolutionBegan(resolution)
+        if addressTypes is None or kind in addressTypes:
+            resolutionReceiver.addressResolved(kind(transportSemantics, address, portNumber))
+        resolutionReceiver.resolutionComplete()
         return resolution
 
 

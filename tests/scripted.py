@@ -206,13 +206,17 @@ Owned = TypeVar("Owned", DataPort, socket.socket, Conversation, OriginControl)
 
 @attrs.define(eq=False)
 class Stage:
-    """A gateway, a client that reached it, and the origin's end of the same session; the test plays both."""
+    """A gateway, a client that reached it, and the origin's end of the same session; the test plays both.
+
+    :param connections: for data, of either end, so far.
+    """
 
     running: RunningGateway
     origin: ScriptedOrigin
     client: Conversation
     control: OriginControl
     _stack: contextlib.ExitStack
+    connections: list[socket.socket] = attrs.field(factory=list, init=False)
 
     def exchange(self, command: bytes, reply: bytes) -> bytes:
         """The client sends a command, the origin hears it and replies; what the client gets."""
@@ -236,7 +240,15 @@ class Stage:
 
     def dial(self, port: int, source: str = "127.0.0.1") -> socket.socket:
         """A client connects to a data port of the gateway's."""
-        return self.own(connect((self.running.address[0], port), source))
+        return self._keep(connect((self.running.address[0], port), source))
+
+    def accept(self, data: DataPort) -> socket.socket:
+        """The gateway connects to a data port of the origin's."""
+        return self._keep(data.accept())
+
+    def _keep(self, connection: socket.socket) -> socket.socket:
+        self.connections.append(connection)
+        return self.own(connection)
 
     def transfer(self, command: bytes) -> tuple[socket.socket, socket.socket]:
         """Begins a transfer, up to the origin's 150: the client's data connection and the origin's."""
@@ -244,7 +256,7 @@ class Stage:
         at_client = self.dial(data.port)
         self.client.send(command + b"\r\n")
         self.control.expect(command)
-        at_origin = self.own(data.accept())
+        at_origin = self.accept(data)
         self.control.say(b"150 Here it comes.")
         assert self.client.reply() == b"150 Here it comes."
         return at_client, at_origin
@@ -331,6 +343,14 @@ def read_all(connection: socket.socket) -> bytes:
     return bytes(received)
 
 
+def read_exactly(connection: socket.socket, count: int) -> bytes:
+    """The next so many bytes; fewer where the peer's end of file comes first."""
+    received = bytearray()
+    while len(received) < count and (chunk := connection.recv(count - len(received))):
+        received += chunk
+    return bytes(received)
+
+
 def was_reset(connection: socket.socket) -> bool:
     """Whether the connection ends, or ended, with a reset: anything but an end of file."""
     try:
@@ -352,13 +372,28 @@ def fill(connection: socket.socket, limit: int, quiet: float = 0.3) -> int:
     return sent
 
 
+def turn() -> None:
+    """Lets the reactor do what can be done now: what arrived on its sockets, and what is due."""
+    in_reactor(deferLater, reactor, 0)
+
+
 def descriptors() -> int:
     """How many file descriptors this process has open, once the reactor has closed what it is about to close."""
     gc.collect()
-    in_reactor(deferLater, reactor, 0)
+    turn()
     return len(os.listdir("/proc/self/fd"))
 
 
 def reactor_seconds() -> float:
     """The processor time that the reactor's thread has used."""
     return in_reactor(time.thread_time)
+
+
+def comes_to_rest() -> bool:
+    """Whether the reactor is done, sooner or later, with what it has to do now."""
+    for _ in range(60):
+        before = reactor_seconds()
+        time.sleep(0.2)
+        if reactor_seconds() - before < 0.03:
+            return True
+    return False

@@ -25,7 +25,7 @@ class ConfigurationReference(SphinxDirective):
 
 def _section(section: Section) -> Iterator[str]:
     heading = f"``[[{section.path}]]``" if _repeated(section.path) else f"``[{section.path}]``"
-    yield from (f".. _{section.path}:", "", heading, "-" * len(heading), "", _literal(section.doc), "")
+    yield from (f".. _configuration-{section.path}:", "", heading, "-" * len(heading), "", _literal(section.doc), "")
     built = any(entry.built for entry in section.entries)
     if not built:
         yield from ("**Not built yet:** a value that asks for any of this is refused.", "")

@@ -137,7 +137,7 @@ class DataChannel:
     def open(self) -> None:
         """Listens. Where that fails the channel ends."""
         self._opened = self.reactor.seconds()
-        self._await_client()
+        self._await_client()  # while the port is awaited, too
         try:
             self.ports.open(self.route.public, self)
         except OSError as error:
@@ -174,7 +174,6 @@ class DataChannel:
         self._begun = True
         self._secure_client = secure_client
         self._watch_for_stalls()
-        self._cancel("accept")
         self._await_client()
         for leg, address in tuple(self._candidates):
             if not self._ended and self._client is None:
@@ -192,6 +191,7 @@ class DataChannel:
 
     def listening(self) -> None:
         """The port listens."""
+        self._await_client()
         self.owner.data_listening()
 
     def adopt(self, connection: socket.socket, address: Address) -> None:
@@ -219,6 +219,7 @@ class DataChannel:
         self._end(Ending.SUPERSEDED)
 
     def _await_client(self) -> None:
+        self._cancel("accept")
         self._timers["accept"] = self.reactor.callLater(self.route.accept_timeout, self._end, Ending.NO_CLIENT)
 
     def _welcome(self, leg: Leg, address: Address) -> None:

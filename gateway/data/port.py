@@ -21,7 +21,7 @@ from gateway.data.leg import Address, peer_address
 Network = IPv4Network | IPv6Network
 Place = tuple[str, int]  # the local address and the port
 
-_BACKLOG = 16
+_BACKLOG = 128  # strangers may knock by the dozen
 
 
 class Guest(Protocol):

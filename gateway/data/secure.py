@@ -45,6 +45,7 @@ class SecureLeg(Leg):
     _writes: bool = attrs.field(default=False, init=False)
     _write_awaits_read: bool = attrs.field(default=False, init=False)
     _read_awaits_write: bool = attrs.field(default=False, init=False)
+    _reading_soon: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         Leg.__attrs_post_init__(self)
@@ -77,7 +78,9 @@ class SecureLeg(Leg):
         self._reads = on
         self._watch()
         # What was taken from the socket already, bytes or their end, the reactor will not tell of.
-        if on and (self._at_end or self._failure is not None or self.connection.pending()):
+        held = self._at_end or self._failure is not None or self.connection.pending()
+        if on and held and not self._reading_soon:
+            self._reading_soon = True
             self.reactor.callLater(0, self._read_pending)  # type: ignore[attr-defined]
 
     def watch_writes(self, on: bool) -> None:
@@ -141,6 +144,7 @@ class SecureLeg(Leg):
         Leg.watch_writes(self, self._writes or self._read_awaits_write)
 
     def _read_pending(self) -> None:
+        self._reading_soon = False
         if self._reads:
             self.readable()
 
@@ -155,7 +159,8 @@ class SecureLeg(Leg):
         if self._write_awaits_read:
             self._write_awaits_read = False
             self._watch()
-            self.writable()
+            if self._writes:
+                self.writable()
         if self._reads:
             self.readable()
 
@@ -166,6 +171,7 @@ class SecureLeg(Leg):
         if self._read_awaits_write:
             self._read_awaits_write = False
             self._watch()
-            self.readable()
+            if self._reads:
+                self.readable()
         if self._writes:
             self.writable()

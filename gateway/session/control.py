@@ -41,21 +41,15 @@ PASV_AFTER_ALL = Reply.of(503, "PASV is not allowed after EPSV ALL.")
 REIN_UNDER_TLS = Reply.of(502, "REIN is not supported under TLS.")
 PASV_OVER_IPV6 = Reply.of(425, "PASV cannot name an IPv6 address; use EPSV.")
 
-# What answers a command that stands beside a transfer: when that is over, while it is under way, while it runs. What
-# could answer the transfer as well is taken to do so: 226 before ABOR's own, a refusal ahead of the 1yz.
-_BESIDE_NONE = {b"STAT": (211, 212, 213), b"NOOP": (200,), b"ABOR": (225, 226)}
-_BESIDE_SENT = {**_BESIDE_NONE, b"ABOR": ()}
+# What answers a command that stands beside a transfer, and refuses it.
+_BESIDE = {b"STAT": (211, 212, 213), b"NOOP": (200,), b"ABOR": (225, 226)}
 _REFUSED = (500, 501, 502, 503, 504, 530)
-_BESIDE_RUNNING = {
-    b"STAT": (*_BESIDE_SENT[b"STAT"], *_REFUSED, 450, 550),
-    b"NOOP": (*_BESIDE_SENT[b"NOOP"], *_REFUSED),
-    b"ABOR": _REFUSED,
-}
+_NO_PATH = (450, 550)
 _PASSIVE_CODE = {b"PASV": 227, b"EPSV": 229}
 _LOGIN_VERBS = (b"USER", b"PASS", b"ACCT")
 _NO_FEAT = (500, 502)
 _TLS_VERBS = frozenset(verb for verb, row in VERBS.items() if row.kind is Kind.TLS)
-_TLS_FEATURES = (b"AUTH TLS", b"PBSZ", b"PROT")
+_TLS_FEATURES = {b"AUTH": b"AUTH TLS", b"PBSZ": b"PBSZ", b"PROT": b"PROT"}
 
 
 @attrs.frozen
@@ -163,6 +157,8 @@ class ControlSession:
                     return
                 self._queue.append(command)
                 self._rest()
+            case on.UncleanReceived() if self._auth_outstanding:
+                self._injected()
             case on.UncleanReceived(unclean):
                 self._queue.append(unclean)
             case on.ForeignReceived():
@@ -222,7 +218,7 @@ class ControlSession:
             return False
         if not self._transfers.under_way:
             return not self._transfers.busy and not self._outstanding
-        if isinstance(item, Unclean) or item.verb not in _BESIDE_NONE or self._refusal(item) is not None:
+        if isinstance(item, Unclean) or item.verb not in _BESIDE or self._refusal(item) is not None:
             return False
         if self._transfers.busy:
             return self._transfers.completing and item.verb == b"ABOR"
@@ -349,7 +345,7 @@ class ControlSession:
 
     def _injected(self) -> None:
         self._do(do.Note("tlsError", {"side": "control", "reason": Outcome.INJECTED.value}))
-        self._end(Outcome.INJECTED)
+        self._end(Outcome.INJECTED, UNAVAILABLE if self._phase.state is Phase.SECURING else None)
 
     @property
     def _auth_outstanding(self) -> bool:
@@ -392,10 +388,15 @@ class ControlSession:
         if not self._outstanding:
             return None
         head, *beside = self._outstanding
-        codes = _BESIDE_NONE
-        if self._transfers.under_way:
-            codes = _BESIDE_RUNNING if self._transfers.running else _BESIDE_SENT
-        return next((command for command in beside if reply.code in codes[command.verb]), head)
+        return next((command for command in beside if self._is_beside(command, reply.code)), head)
+
+    def _is_beside(self, command: Command, code: int) -> bool:
+        """Whether a reply is for that command beside a transfer; what may be for either is for the transfer."""
+        if code in _BESIDE[command.verb]:
+            return command.verb != b"ABOR" or not self._transfers.under_way
+        if not self._transfers.running:
+            return False
+        return code in _REFUSED or (code in _NO_PATH and command.verb == b"STAT" and command.argument is not None)
 
     @property
     def _aborting(self) -> bool:
@@ -413,7 +414,9 @@ class ControlSession:
             self._login.move(Cause.REINITIALIZED)
             self._do(do.Arm(Deadline.LOGIN))
         elif command.verb == b"FEAT" and self.setting.tls.terminates and (reply.positive or reply.code in _NO_FEAT):
-            return features(clean, self.setting.policy.hidden | _TLS_VERBS, _TLS_FEATURES)
+            hidden = self.setting.policy.hidden
+            ours = tuple(line for verb, line in _TLS_FEATURES.items() if verb not in hidden)
+            return features(clean, hidden | _TLS_VERBS, ours)
         elif command.verb == b"FEAT" and reply.positive:
             return features(clean, self.setting.policy.hidden)
         elif command.verb == b"AUTH" and reply.code == 234:
@@ -454,6 +457,8 @@ class ControlSession:
         match deadline:
             case Deadline.LOGIN if self._phase.state is Phase.OPEN:
                 self._end(Outcome.LOGIN_TIMEOUT, LOGIN_TIMEOUT)
+            case Deadline.LOGIN if self._phase.state is Phase.SECURING:
+                self._origin_insecure("not secure in time")
             case Deadline.LOGIN:
                 self._origin_error("no greeting in time")
                 self._end(Outcome.ORIGIN_SILENT, UNAVAILABLE)

@@ -43,7 +43,7 @@ class Certificate:
     def install(self, context: SSL.Context) -> None:
         """Makes a context present it.
 
-        :raises CertificateError: where OpenSSL takes it for too weak, or its key signs nothing.
+        :raises CertificateError: where OpenSSL takes it for too weak, or cannot use keys of its kind.
         """
         try:
             context.use_certificate(self.chain[0])
@@ -53,7 +53,7 @@ class Certificate:
         except SSL.Error as error:
             raise CertificateError(reason(error)) from None
         except TypeError:
-            raise CertificateError("a key of that kind signs nothing") from None
+            raise CertificateError("keys of its kind are not supported") from None
 
 
 def read_certificate(chain: Path, key: Path | None) -> Certificate:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import attrs
 from OpenSSL import SSL
-from service_identity import VerificationError
+from service_identity import CertificateError, VerificationError
 from service_identity.pyopenssl import verify_hostname, verify_ip_address
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.protocols.tls import TLSMemoryBIOProtocol
@@ -106,7 +106,7 @@ class OriginSession:
                 verify_ip_address(connection, name)
             else:
                 verify_hostname(connection, name)
-        except VerificationError:
+        except (VerificationError, CertificateError):  # the latter where it bears no name at all
             return f"certificate is not for {name}"
         return None
 

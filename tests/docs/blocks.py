@@ -48,3 +48,12 @@ def blocks(page: Path) -> list[Block]:
         found.append(Block(place, match["language"], caption[1] if caption else "", tuple(lines)))
     assert len(found) == text.count("code-block::"), f"{page.name} has a code block that is not understood here"
     return found
+
+
+def table(page: Path, name: str) -> list[list[str]]:
+    """The cells of the list-table of that name, row by row, without its headers."""
+    text = page.read_text(encoding="utf-8")
+    _, found, rest = text.partition(f"   :name: {name}\n\n")
+    assert found, f"{page.name} has no table named {name}"
+    rows = re.split(r"^   \* - ", re.split(r"^\S", rest, maxsplit=1, flags=re.MULTILINE)[0], flags=re.MULTILINE)[2:]
+    return [[" ".join(cell.split()) for cell in re.split(r"^     -", row, flags=re.MULTILINE)] for row in rows]

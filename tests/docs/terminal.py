@@ -6,14 +6,14 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import attrs
 
-PATIENCE = 30.0  # seconds that a command has
+from tests.harness import PATIENCE
+from tests.programs import BIN, environment
 
 
 def pattern(expected: Iterable[str]) -> str:
@@ -37,16 +37,10 @@ class Terminal:
     def run(cls, command: str, directory: Path) -> Terminal:
         """Starts a line of shell; the commands of this Python's environment come first."""
         master, slave = os.openpty()
-        environment = {
-            **os.environ,
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "HOME": str(directory),
-            "LC_ALL": "C.UTF-8",
-        }
         process = subprocess.Popen(
             ["bash", "-c", f"umask 022; {command}"],
             cwd=directory,
-            env=environment,
+            env=environment(PATH=f"{BIN}{os.pathsep}{os.environ['PATH']}", HOME=str(directory), LC_ALL="C.UTF-8"),
             stdin=subprocess.DEVNULL,
             stdout=slave,
             stderr=slave,

@@ -11,6 +11,7 @@ import pytest
 
 from tests.docs.blocks import README, ROOT, Block, blocks
 from tests.docs.terminal import Terminal, pattern
+from tests.programs import demo_ports
 from tests.servers.requirements import require
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the demo's ports are mapped elsewhere")
@@ -21,11 +22,12 @@ DEMO = "ftp-gateway demo"
 @pytest.fixture
 def demo(tmp_path: Path) -> Iterator[Terminal]:
     require("curl")
-    terminal = Terminal.run(f"exec {DEMO}", tmp_path)
-    try:
-        yield terminal
-    finally:
-        terminal.stop()
+    with demo_ports():
+        terminal = Terminal.run(f"exec {DEMO}", tmp_path)
+        try:
+            yield terminal
+        finally:
+            terminal.stop()
 
 
 def commands(block: Block) -> Iterator[tuple[str, list[str]]]:

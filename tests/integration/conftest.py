@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,22 @@ def protect() -> Iterator[Protect]:
             return stack.enter_context(recorded(running, also))
 
         yield run
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The directory that an origin serves."""
+    path = tmp_path / "origin"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    """The directory that a client program runs in."""
+    path = tmp_path / "client"
+    path.mkdir()
+    return path
 
 
 def pytest_sessionfinish() -> None:

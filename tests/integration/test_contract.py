@@ -20,6 +20,7 @@ from tests.scripted import (
     commas,
     connect,
     read_all,
+    read_exactly,
     stage,
 )
 
@@ -342,7 +343,7 @@ def test_an_ipv6_client_of_an_ipv4_origin() -> None:
             assert on.client.reply() == b"522 No."
         assert on.exchange(b"EPSV ALL", b"200 Noted.") == b"200 Noted."
         at_client = on.dial((data := on.passive()).port, "::1")
-        at_origin = on.own(data.accept())
+        at_origin = on.accept(data)
         at_client.sendall(b"up")
         assert at_origin.recv(2) == b"up"
 
@@ -355,7 +356,7 @@ def test_an_ipv4_client_of_an_ipv6_origin() -> None:
         on.control.say(b"229 Come (|||%d|)" % data.port)
         assert on.client.reply() == b"229 Come (|||%d|)" % data.port
         on.dial(data.port)
-        on.own(data.accept())
+        on.accept(data)
         assert on.exchange(b"PASV", b"425 IPv6 here.") == b"425 IPv6 here."
 
 
@@ -379,7 +380,7 @@ def test_a_227_is_written_anew(text: bytes) -> None:
             b"227 Entering Passive Mode (%s)." % commas("127.0.0.1", data.port)
         )
         on.dial(data.port)
-        on.own(data.accept())
+        on.accept(data)
 
 
 @pytest.mark.parametrize("host", [FOREIGN, "0.0.0.0", "10.1.2.3", "255.255.255.255"])
@@ -390,7 +391,7 @@ def test_the_host_in_a_227_is_never_dialled(host: str) -> None:
         reply = on.exchange(b"PASV", b"227 Entering Passive Mode (%s)." % commas(host, data.port))
         assert reply == b"227 Entering Passive Mode (%s)." % commas("127.0.0.1", data.port)
         on.dial(data.port)
-        on.own(data.accept())
+        on.accept(data)
         assert elsewhere.accept_now() is None
 
 
@@ -401,7 +402,7 @@ def test_a_227_names_the_public_address(public: str, shown: str) -> None:
         reply = on.exchange(b"PASV", b"227 Entering Passive Mode (%s)." % data.numbers)
         assert reply == b"227 Entering Passive Mode (%s)." % commas(shown, data.port)
         on.dial(data.port)
-        on.own(data.accept())
+        on.accept(data)
 
 
 def test_pasv_is_unavailable_while_the_public_name_is_unknown() -> None:
@@ -431,7 +432,7 @@ def test_a_229_is_passed_on_byte_for_byte(text: bytes) -> None:
         data = on.own(on.control.data_port())
         assert on.exchange(b"EPSV", text % data.port) == text % data.port
         on.dial(data.port)
-        on.own(data.accept())
+        on.accept(data)
 
 
 def test_mapped_ports_are_named_by_their_public_number() -> None:
@@ -451,7 +452,7 @@ def test_mapped_ports_are_named_by_their_public_number() -> None:
                 assert reply == b"227 Entering Passive Mode (%s)." % commas("127.0.0.1", public)
             assert nothing_listens(on.running, data.port)
             on.dial(public)
-            on.own(data.accept())
+            on.accept(data)
 
 
 def _at_origin(port: int) -> DataPort | None:
@@ -534,7 +535,7 @@ def test_a_failed_passive_command_keeps_the_channel_there_was() -> None:
         data = on.passive()
         assert on.exchange(b"EPSV", b"425 No.") == b"425 No."
         on.dial(data.port)
-        on.own(data.accept())
+        on.accept(data)
 
 
 # What an origin says: where it is
@@ -601,7 +602,7 @@ def test_the_address_is_scrubbed_from_a_229_and_the_port_is_still_found() -> Non
         reply = on.exchange(b"EPSV", b"229 %s listens (|||%d|)" % (ORIGIN.encode(), data.port))
         assert reply == b"229 %s listens (|||%d|)" % (PUBLIC.encode(), data.port)
         on.dial(data.port)
-        on.own(data.accept())
+        on.accept(data)
 
 
 # What an origin says: FEAT
@@ -649,8 +650,11 @@ def test_replies_up_to_the_limits_pass() -> None:
         assert on.exchange(b"CWD a", long_line) == long_line
         many_lines = b"211-\r\n" + b"a\r\n" * 998 + b"211 End"
         assert on.exchange(b"STAT", many_lines) == many_lines
-        large = b"211-\r\n" + (b"a" * 8000 + b"\r\n") * 130 + b"211 End"
-        assert on.exchange(b"STAT", large) == large
+        large = b"211-\r\n" + (b"a" * 8000 + b"\r\n") * 130 + b"211 End\r\n"
+        on.client.send(b"STAT\r\n")
+        on.control.expect(b"STAT")
+        on.control.send(large)
+        assert read_exactly(on.client.socket, len(large)) == large
 
 
 @pytest.mark.parametrize(
@@ -749,13 +753,16 @@ def silent() -> Iterator[tuple[str, int]]:
     ],
 )
 def test_a_client_is_not_told_where_the_origin_is_that_does_not_answer(place, outcome: str) -> None:
-    with place() as origin, before(origin, "timeouts = { origin_connect = 0.5, login = 1 }") as running:
-        with Conversation.to(running.address) as client:
-            client.send(b"USER user\r\n")
-            assert client.reply() == b"421 Service not available; closing control connection."
-            assert client.at_end()
-            assert running.journal.wait("originError")["reason"]
-            assert running.journal.wait("disconnect")["outcome"] == outcome
+    with contextlib.ExitStack() as there:
+        origin = there.enter_context(place())
+        with before(origin, "timeouts = { origin_connect = 0.3, login = 0.6 }") as running:
+            with Conversation.to(running.address) as client:
+                client.send(b"USER user\r\n")
+                assert client.reply() == b"421 Service not available; closing control connection."
+                assert client.at_end()
+                assert running.journal.wait("originError")["reason"]
+                assert running.journal.wait("disconnect")["outcome"] == outcome
+            there.close()
 
 
 @pytest.mark.parametrize("said", [b"", b"2", b"220", b"220-Hello\r\n", b"220-Hello\r\n220 Re"])

@@ -37,11 +37,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcfromtimesta
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path
-
-
-@pytest.fixture
 def origin(root: Path) -> Iterator[Origin]:
     with Origin(root, listen=(HOST, 0), passive_ports=PORTS, users=USERS, writable=True) as running:
         yield running
@@ -210,6 +205,7 @@ class TestFiles:
         ftp.rename("file", "folder/renamed")
         ftp.cwd("folder")
         assert ftp.pwd() == "/folder"
+        ftp.voidcmd("TYPE I")
         assert ftp.size("renamed") == 5
         assert ftp.sendcmd("MFMT 20010203040506 renamed").startswith("213")
         assert ftp.sendcmd("MDTM renamed") == "213 20010203040506"
@@ -244,8 +240,8 @@ class TestInterruptedTransfers:
             assert ftp.abort().startswith("426 ")
             assert ftp.voidresp().startswith("226 ")
             with contextlib.suppress(ConnectionResetError):
-                assert read_to_end(data) < 60 * MEBIBYTE
-        assert running.journal.wait("dataChannel")["outcome"] == "session ended it"
+                read_to_end(data)
+        assert running.journal.wait("dataChannel")["toClient"] < 64 * MEBIBYTE
         assert ftp.get("small") == b"small"
 
     def test_abort_of_an_upload(self, running: RunningGateway, ftp: FTP) -> None:
@@ -363,11 +359,13 @@ class TestAddresses:
             assert ftp.get("file") == b"content"
             assert "Connected to: ftp.example.com:" in ftp.sendcmd("STAT")
 
-    def test_the_name_of_the_machine_resolves(self, root: Path, origin: Origin, protect: Protect) -> None:
+    def test_origin_on_the_same_machine(self, root: Path, protect: Protect, passive: str) -> None:
         (root / "file").write_bytes(b"content")
-        running = protect(application(origin.address, PORTS, more='public_address = "localhost"'))
-        with logged_in(running.address, "PASV") as ftp:
-            assert ftp.get("file") == b"content"
+        with Origin(root, listen=("127.0.0.1", 0), passive_ports=PORTS, users=USERS) as origin:
+            _, port = origin.address
+            running = protect(application(("localhost", port), PORTS, public_ports=PUBLIC_PORTS))
+            with logged_in(running.address, passive) as ftp:
+                assert ftp.get("file") == b"content"
 
     def test_origin_by_host_name(self, tmp_path: Path, origin: Origin, protect: Protect) -> None:
         _, port = origin.address
@@ -422,6 +420,7 @@ class TestRefusals:
                 ftp.login("user", "secret")
         running.journal.wait("commandRefused", 2, verb=command.split()[0].upper())
 
+    @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # ftplib's own, behind a refused PORT
     def test_active_mode_of_ftplib(self, ftp: FTP) -> None:
         ftp.set_pasv(False)
         with pytest.raises(ftplib.error_perm, match="502 Active mode is not supported"):

@@ -43,7 +43,7 @@ def test_what_is_rendered_reads_the_same(line: bytes) -> None:
     rendered = command.render()
     assert rendered.endswith(b"\r\n") and b"\n" not in rendered[:-1]
     assert Command.parse(rendered[:-2]) == command
-    assert not command.verb.strip(b" \t") != command.verb
+    assert command.verb.strip(b" \t") == command.verb
 
 
 @pytest.mark.parametrize("word", [b"port", b"PORT", b"PoRt"])
@@ -53,7 +53,9 @@ def test_port_is_known_in_any_case_and_spacing(word: bytes, before: bytes, behin
     assert Command.parse(before + word + behind).verb == b"PORT"
 
 
-@pytest.mark.parametrize("line", [b"GET / HTTP/1.1", b"post /", b"EHLO mail", b"HELO x", b"Host: a", b"PRI * HTTP/2.0"])
+@pytest.mark.parametrize(
+    "line", [b"GET / HTTP/1.1", b"post /", b"EHLO mail", b"HELO x", b"Host: a", b"PRI * HTTP/2.0"]
+)
 def test_other_protocols_are_foreign(line: bytes) -> None:
     assert Command.parse(line).foreign
 

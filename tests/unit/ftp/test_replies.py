@@ -15,7 +15,9 @@ def assemble(*lines: bytes, max_lines: int = 10, max_bytes: int = 1000) -> list[
     return [reply for line in lines if (reply := assembler.feed(line)) is not None]
 
 
-@pytest.mark.parametrize("line", [b"220", b"220 ", b"220 Ready", b"220  two\xff", b"120 Wait", b"631 x", b"200 a\x0bb"])
+@pytest.mark.parametrize(
+    "line", [b"220", b"220 ", b"220 Ready", b"220  two\xff", b"120 Wait", b"631 x", b"200 a\x0bb"]
+)
 def test_a_single_line_is_a_reply(line: bytes) -> None:
     [reply] = assemble(line)
     assert reply == Reply(int(line[:3]), (line,))
@@ -25,10 +27,10 @@ def test_a_single_line_is_a_reply(line: bytes) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    [b"", b"22", b"2200 x", b"220x", b" 220 x", b"SSH-2.0-x", b"020 x", b"720 x", b"2\xb220 x", b"220\tx", b"HTTP/1.1 200"],
+    [b"", b"22", b"2200 x", b"220x", b" 220 x", b"SSH-2.0-x", b"020 x", b"720 x", b"2\xb20 x", b"220\tx", b"HTTP/1"],
 )
 def test_what_is_no_reply(line: bytes) -> None:
-    with pytest.raises(NotFTP, match="^the origin does not speak FTP$"):
+    with pytest.raises(NotFTP, match=r"^the origin does not speak FTP$"):
         assemble(line)
 
 
@@ -65,14 +67,14 @@ def test_two_multi_line_replies_do_not_mix() -> None:
 def test_as_many_lines_as_allowed_and_no_more() -> None:
     lines = (b"211-a", b" b", b"211 c")
     assert assemble(*lines, max_lines=3) == [Reply(211, lines)]
-    with pytest.raises(NotFTP, match="^the origin sent a reply past the limit$"):
+    with pytest.raises(NotFTP, match=r"^the origin sent a reply past the limit$"):
         assemble(*lines, max_lines=2)
 
 
 def test_as_many_bytes_as_allowed_in_each_reply_and_no_more() -> None:
     lines = (b"211-a", b" b", b"211 c")  # 12 bytes
     assert len(assemble(*lines, *lines, max_bytes=12)) == 2
-    with pytest.raises(NotFTP, match="^the origin sent a reply past the limit$"):
+    with pytest.raises(NotFTP, match=r"^the origin sent a reply past the limit$"):
         assemble(*lines, max_bytes=11)
 
 

@@ -2,7 +2,7 @@
 
 A line that begins at the margin is an event; the indented lines under it are the actions expected, all of them, in
 order. Each ``client:`` or ``origin:`` action is one write; its last CRLF is left out, every other byte that is not
-printable ASCII is escaped as in Python. Lines that begin with ``#`` are comments.
+printable ASCII is escaped as in Python. A deadline that is disarmed though it does not run is left out.
 
 ::
 
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from difflib import ndiff
 from ipaddress import IPv4Address, ip_address
 from textwrap import dedent
 
@@ -57,6 +58,24 @@ _OPENING = """
         client: 220 Ready
 """
 
+# Scripts to begin with: a port listens; the origin's accepted; a download runs; its completion is held.
+LISTENING = """\
+client: EPSV
+    origin: EPSV
+origin: 229 Extended Passive (|||20000|)
+    open data, origin 20000, public 20000
+data listens
+    client: 229 Extended Passive (|||20000|)
+"""
+CONNECTED = LISTENING + "data connected\n"
+RUNNING = f"""{CONNECTED}
+client: RETR file
+    origin: RETR file
+origin: 150 Here it comes
+    client: 150 Here it comes
+"""
+COMPLETING = RUNNING + "origin: 226 Transfer complete\n"
+
 
 @attrs.define
 class Playbook:
@@ -69,6 +88,7 @@ class Playbook:
     origin: str = ORIGIN
     idle: bool = False
     session: ControlSession = attrs.field(init=False)
+    _armed: set[Deadline] = attrs.field(factory=set, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.session = ControlSession(self.setting)
@@ -83,18 +103,35 @@ class Playbook:
 
     def __call__(self, script: str) -> None:
         """Plays the events of the script; fails where the actions are others, and shows the difference."""
-        expected = [line for line in dedent(script).splitlines() if line.strip() and not line.startswith("#")]
+        expected = [line for line in dedent(script).splitlines() if line.strip()]
         played = []
         for line in expected:
             if not line.startswith(" "):
                 played.append(line)
                 played += [f"    {action}" for action in self._receive(line)]
-        assert "\n".join(played) == "\n".join(expected)
+        if played != expected:
+            difference = "\n".join(ndiff(expected, played))
+            raise AssertionError(f"expected -, played +\n{difference}")
 
     def _receive(self, line: str) -> Iterator[str]:
-        for action in self.session.receive(self._event(line)):
-            if self.idle or action not in (do.Arm(Deadline.IDLE), do.Disarm(Deadline.IDLE)):
+        event = self._event(line)
+        if isinstance(event, on.DeadlinePassed):
+            self._armed.discard(event.deadline)
+        for action in self.session.receive(event):
+            if self._matters(action):
                 yield _told(action)
+
+    def _matters(self, action: do.Action) -> bool:
+        match action:
+            case do.Arm(deadline):
+                self._armed.add(deadline)
+            case do.Disarm(deadline) if deadline not in self._armed:
+                return False
+            case do.Disarm(deadline):
+                self._armed.remove(deadline)
+            case _:
+                return True
+        return self.idle or deadline is not Deadline.IDLE
 
     def _event(self, line: str) -> on.Event:
         for pattern, event in _EVENTS:
@@ -107,17 +144,13 @@ class Playbook:
 
 def _bytes(text: str) -> bytes:
     """What is escaped in a script."""
-    return re.sub(
-        rb"\\x([0-9a-f]{2})|\\([rn\\])",
-        lambda match: bytes.fromhex(match[1].decode()) if match[1] else {b"r": b"\r", b"n": b"\n"}.get(match[2], b"\\"),
-        text.encode(),
-    )
+    return text.encode("ascii").decode("unicode_escape").encode("latin-1")
 
 
 def _text(data: bytes) -> str:
     if not data.endswith(b"\r\n"):
         return f"{data!r}, without CRLF"
-    return repr(data[:-2].replace(b"'", b'"'))[2:-1]
+    return data[:-2].decode("latin-1").encode("unicode_escape").decode()
 
 
 def _reply(text: str) -> Reply:

@@ -1,0 +1,7 @@
+"""Ends what the tests of the documentation share."""
+
+from tests.harness import stop_reactor
+
+
+def pytest_sessionfinish() -> None:
+    stop_reactor()

@@ -1,0 +1,67 @@
+"""Configurations, command lines and file names on the pages are such as the program takes."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from gateway import config
+from gateway.tap import Options
+from tests.docs.blocks import PAGES, README, ROOT, Block, blocks
+
+ALL = [README, *PAGES]
+CONFIGURATIONS = [
+    block for page in ALL for block in blocks(page) if block.language == "toml" and block.caption != "wrong.toml"
+]
+COMMAND_LINES = [
+    match[1]
+    for page in ALL
+    for match in re.finditer(r"\btwistd .*ftp-gateway (--[^`\n]*)", page.read_text().replace("\\\n", ""))
+]
+
+
+@pytest.mark.parametrize("block", CONFIGURATIONS, ids=lambda block: block.place)
+def test_configuration(block: Block) -> None:
+    assert config.warnings(config.parse(block.text, Path("/"))) == ()
+
+
+def test_the_examples_are_of_one_server() -> None:
+    """The tutorial and the README protect the same server."""
+    readme, tutorial = (
+        next(config.parse(block.text, Path("/")) for block in CONFIGURATIONS if block.place.startswith(page))
+        for page in ("README.rst", "tutorial.rst")
+    )
+    assert readme == tutorial
+
+
+@pytest.mark.parametrize("line", COMMAND_LINES)
+def test_command_line(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gateway.toml").write_text(CONFIGURATIONS[0].text)
+    monkeypatch.chdir(tmp_path)
+    Options().parseOptions(shlex.split(line.replace("/etc/ftp-gateway/", "")))
+
+
+@pytest.mark.parametrize("page", ALL, ids=lambda page: page.name)
+def test_file_names(page: Path) -> None:
+    named = re.findall(r"``((?:gateway|origin|tests|docs|\.ci)/[\w./-]*)``", page.read_text())
+    built = {"docs/_build"}
+    assert [name for name in named if name not in built and not (ROOT / name).exists()] == []
+
+
+def test_every_configuration_is_found() -> None:
+    assert {block.place.partition(":")[0] for block in CONFIGURATIONS} >= {"README.rst", "tutorial.rst"}
+    assert len(COMMAND_LINES) >= 4
+
+
+def test_the_readme_is_plain() -> None:
+    """Package indexes render it with docutils alone."""
+    core = pytest.importorskip("docutils.core")
+    core.publish_doctree(README.read_text(), settings_overrides={"halt_level": 2, "report_level": 5})
+
+
+def test_the_readme_runs_the_tests_as_ci_does() -> None:
+    (command,) = re.findall(r"^ +(python3 -m venv .*tox)$", README.read_text(), re.MULTILINE)
+    assert f"\n{command}\n" in (ROOT / ".ci" / "run").read_text()

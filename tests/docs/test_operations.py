@@ -1,0 +1,131 @@
+"""The tables of the operations guide name every event, field and outcome that the gateway writes, and no other."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import socket
+from collections.abc import Iterator
+from ftplib import FTP, error_temp, parse229
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.data.channel import Ending
+from gateway.relay import public
+from gateway.session.actions import Outcome
+from origin import Origin
+from tests.docs.blocks import ROOT, blocks, table
+from tests.harness import Conversation, application, gateway, names
+
+OPERATIONS = ROOT / "docs" / "operations.rst"
+PORTS = range(28000, 28021)
+OTHER_PORTS = range(28030, 28035)
+
+
+def first_column(name: str) -> set[str]:
+    return {row[0].strip("`") for row in table(OPERATIONS, name)}
+
+
+def fields_of_every_event() -> set[str]:
+    return first_column("fields-of-every-event")
+
+
+def fields_of(event: str) -> tuple[set[str], set[str]]:
+    """The fields that the guide says an event always has, and those that it may have."""
+    (row,) = (row for row in table(OPERATIONS, "table-of-events") if row[0] == f"``{event}``")
+    always, sometimes = fields_of_every_event(), set()
+    if "Not of a session." not in row[1]:
+        always |= first_column("fields-of-the-events-of-a-session")
+    for words, text in re.findall(r"((?:``\w+``(?:, )?)+): (.*?)(?=``\w+``[:,]|$)", row[2]):
+        (sometimes if "else missing" in text else always).update(re.findall(r"\w+", words))
+    return always, always | sometimes
+
+
+def noted() -> Iterator[str]:
+    """The names of the events in the gateway's source."""
+    for path in (ROOT / "gateway").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Call(
+                    func=ast.Name(id="Note") | ast.Attribute(attr="Note" | "note"),
+                    args=[ast.Constant(value=str(name)), *_],
+                ):
+                    yield name
+
+
+def test_outcomes() -> None:
+    assert first_column("outcomes-of-sessions") == {outcome.value for outcome in Outcome}
+    assert first_column("outcomes-of-data-channels") == {ending.value for ending in Ending}
+
+
+def test_names_of_events() -> None:
+    assert first_column("table-of-events") == set(noted())
+
+
+def at(host: str, name: str, origin: tuple[str, int], ports: range, more: str = "") -> str:
+    return application(origin, ports, name=name, listen=f"tcp:0:interface={host}", more=more)
+
+
+@pytest.fixture
+def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """One record at least of each event."""
+    monkeypatch.setattr(public, "INTERVAL", 0.05)
+    (tmp_path / "file").write_bytes(b"content")
+    addresses = {"ftp.example.com": "203.0.113.1"}
+    with (
+        names(addresses),
+        Origin(tmp_path, listen=("127.0.0.2", 0), passive_ports=PORTS, users={"user": "secret"}) as origin,
+        gateway(
+            at("127.0.0.1", "right", origin.address, PORTS)
+            + at("127.0.0.4", "out-of-range", origin.address, OTHER_PORTS)
+            + at("127.0.0.5", "unreachable", ("127.0.0.3", 1), PORTS)
+            + at("127.0.0.6", "named", origin.address, PORTS, 'public_address = "ftp.example.com"')
+        ) as running,
+    ):
+        with FTP() as ftp:
+            ftp.connect(*running.places["right"])
+            ftp.login("user", "secret")
+            _, port = parse229(ftp.sendcmd("EPSV"), ftp.sock.getpeername())
+            socket.create_connection(("127.0.0.1", port), source_address=("127.0.0.7", 0)).close()
+            running.journal.wait("strangerRefused")
+            ftp.retrbinary("RETR file", bytes)
+            ftp.quit()
+        with Conversation.to(running.places["right"]) as client:
+            client.login()
+            assert client.ask(b"PORT 127,0,0,1,100,0").startswith(b"502")
+            assert client.ask(b"STAT \0").startswith(b"500")
+        with FTP() as ftp:
+            ftp.connect(*running.places["out-of-range"])
+            ftp.login("user", "secret")
+            with pytest.raises(error_temp):
+                ftp.sendcmd("EPSV")
+        with Conversation.to(running.places["unreachable"]) as client:
+            assert client.reply().startswith(b"421")
+        addresses["ftp.example.com"] = "203.0.113.2"
+        running.journal.wait("publicAddressChanged")
+        addresses["ftp.example.com"] = "::1"  # which no 227 can name
+        running.journal.wait("publicAddressUnresolved")
+        running.journal.wait("disconnect", 4)
+        return [record for event in set(noted()) for record in running.journal.all(event)]
+
+
+def test_fields_of_events(records: list[dict[str, Any]]) -> None:
+    assert {record["event"] for record in records} == set(noted())
+    for record in records:
+        always, possible = fields_of(record["event"])
+        assert always <= set(record) <= possible, record
+    seen = {(record["event"], field) for record in records for field in record}
+    told = {(event, field) for event in set(noted()) for field in fields_of(event)[1]}
+    # A system's word on a data port that failed is not to be had at will.
+    assert told - seen <= {("dataChannel", "reason")}
+
+
+def test_records_in_the_tutorial() -> None:
+    (block,) = (block for block in blocks(ROOT / "docs" / "tutorial.rst") if block.language == "json")
+    for line in block.lines:
+        record = json.loads(line)
+        always, possible = fields_of(record["event"])
+        assert always <= set(record) <= possible

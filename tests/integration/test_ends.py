@@ -1,0 +1,605 @@
+"""How sessions end: each once, with its name, the right last words, and nothing left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from gateway.relay import sides
+from gateway.service import Gateway
+from tests.harness import Conversation, RunningGateway, in_reactor, reactor
+from tests.scripted import (
+    ORIGIN,
+    DataPort,
+    OriginControl,
+    ScriptedOrigin,
+    Stage,
+    before,
+    comes_to_rest,
+    connect,
+    descriptors,
+    fill,
+    read_all,
+    read_exactly,
+    reset,
+    stage,
+    turn,
+    was_reset,
+)
+
+MIB = 1 << 20
+IDLE = b"421 Idle timeout; closing control connection.\r\n"
+LOGIN = b"421 Login timeout; closing control connection.\r\n"
+STOPPING = b"421 Service is shutting down; closing control connection.\r\n"
+UNAVAILABLE = b"421 Service not available; closing control connection.\r\n"
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    """No file descriptor and no timer outlives a test's gateway."""
+    with stage():  # the first gateway of a run opens what all share
+        pass
+    open_before = descriptors()
+    yield
+    assert descriptors() == open_before
+    assert in_reactor(reactor.getDelayedCalls) == []
+
+
+def ended_once(running: RunningGateway, outcome: str, channels: int = 0) -> None:
+    """The gateway's only session ended with that outcome, and told of each of its data channels."""
+    assert running.journal.wait("disconnect")["outcome"] == outcome
+    running.journal.wait("dataChannel", channels) if channels else None
+    in_reactor(lambda: None)
+    assert len(running.journal.all("connect")) == 1
+    assert len(running.journal.all("disconnect")) == 1
+    assert len(running.journal.all("dataChannel")) == channels
+
+
+def silent(connection: socket.socket, seconds: float = 0.3) -> bool:
+    """Whether nothing comes for that long."""
+    return not select.select([connection], [], [], seconds)[0]
+
+
+# Moments of a session; each gives how many data channels it has opened
+
+
+def idle(on: Stage) -> int:
+    return 0
+
+
+def asking(on: Stage) -> int:
+    on.client.send(b"SYST\r\n")
+    on.control.expect(b"SYST")
+    return 0
+
+
+def queueing(on: Stage) -> int:
+    on.client.send(b"SYST\r\n" * 50)
+    on.control.expect(b"SYST")
+    return 0
+
+
+def halfway(on: Stage) -> int:
+    on.client.send(b"SYST\r\nSY")
+    on.control.expect(b"SYST")
+    on.control.send(b"215-UNIX\r\n like")
+    return 0
+
+
+def listening(on: Stage) -> int:
+    on.passive()
+    return 1
+
+
+def replaced(on: Stage) -> int:
+    for _ in range(3):
+        on.passive()
+    return 3
+
+
+def connected(on: Stage) -> int:
+    data = on.passive()
+    on.dial(data.port)
+    on.accept(data)
+    return 1
+
+
+def dialling(on: Stage) -> int:
+    data = on.own(DataPort.at(ORIGIN, backlog=0))
+    for _ in range(8):
+        waiting = on.own(socket.socket())
+        waiting.setblocking(False)
+        waiting.connect_ex(data.listener.getsockname())
+    on.passive(data=data)
+    on.client.send(b"RETR a\r\n")
+    turn()
+    return 1
+
+
+def awaited(on: Stage) -> int:
+    data = on.passive()
+    assert on.exchange(b"RETR a", b"150 Come.") == b"150 Come."
+    on.accept(data)
+    return 1
+
+
+def retrieving(on: Stage) -> int:
+    at_client, at_origin = on.transfer(b"RETR a")
+    at_origin.sendall(b"half")
+    assert at_client.recv(4) == b"half"
+    return 1
+
+
+def storing(on: Stage) -> int:
+    at_client, at_origin = on.transfer(b"STOR a")
+    at_client.sendall(b"half")
+    assert at_origin.recv(4) == b"half"
+    return 1
+
+
+def blocked(on: Stage) -> int:
+    _, at_origin = on.transfer(b"RETR a")
+    assert fill(at_origin, 256 * MIB, quiet=0.1) < 256 * MIB
+    return 1
+
+
+def completed(on: Stage) -> int:
+    at_client, at_origin = on.transfer(b"RETR a")
+    at_origin.close()
+    on.control.say(b"226 Done.")
+    assert on.client.reply() == b"226 Done."
+    assert read_all(at_client) == b""
+    return 1
+
+
+MOMENTS = [
+    idle,
+    asking,
+    queueing,
+    halfway,
+    listening,
+    replaced,
+    connected,
+    dialling,
+    awaited,
+    retrieving,
+    storing,
+    blocked,
+    completed,
+]
+
+
+def finish(connection: socket.socket) -> None:
+    connection.close()
+
+
+@pytest.mark.parametrize("ending", [finish, reset])
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_the_client_is_gone(moment: Callable[[Stage], int], ending: Callable[[socket.socket], None]) -> None:
+    with stage() as on:
+        channels = moment(on)
+        ending(on.client.socket)
+        with contextlib.suppress(ConnectionResetError):
+            while on.control.hear():
+                pass
+        ended_once(on.running, "client lost", channels)
+
+
+@pytest.mark.parametrize("ending", [finish, reset])
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_the_origin_is_gone(moment: Callable[[Stage], int], ending: Callable[[socket.socket], None]) -> None:
+    with stage() as on:
+        channels = moment(on)
+        ending(on.control.socket)
+        assert read_all(on.client.socket) == UNAVAILABLE
+        ended_once(on.running, "origin lost", channels)
+
+
+@pytest.mark.parametrize("moment", [moment for moment in MOMENTS if moment is not dialling])
+def test_the_origin_says_421(moment: Callable[[Stage], int]) -> None:
+    with stage() as on:
+        channels = moment(on)
+        if moment is halfway:
+            on.control.send(b"\r\n215 End\r\n")
+            assert on.client.reply().endswith(b"215 End")
+        on.control.say(b"421 Closing.")
+        assert read_all(on.client.socket) == b"421 Closing.\r\n"
+        ended_once(on.running, "origin closed the session", channels)
+
+
+@pytest.mark.parametrize("moment", [retrieving, storing, blocked, awaited])
+@pytest.mark.parametrize("side", ["client", "control"])
+def test_a_transfer_that_its_session_leaves_is_cut(moment: Callable[[Stage], int], side: str) -> None:
+    with stage() as on:
+        moment(on)
+        getattr(on, side).close()
+        assert on.connections
+        for connection in on.connections:
+            assert was_reset(connection)
+        event = on.running.journal.wait("dataChannel")
+        assert event["outcome"] == "session ended it"
+        if moment in (retrieving, storing):
+            assert (event["toClient"], event["toOrigin"]) == ((4, 0) if moment is retrieving else (0, 4))
+
+
+@pytest.mark.parametrize("last", [b"221 Bye.\r\n", b"221-Bye.\r\n221 Bye.\r\n", b""])
+def test_quit(last: bytes) -> None:
+    with stage() as on:
+        on.client.send(b"QUIT\r\n")
+        on.control.expect(b"QUIT")
+        on.control.send(last)
+        if not last:
+            on.control.close()
+        assert read_all(on.client.socket) == last
+        if last:
+            assert on.control.hear() == b""
+        ended_once(on.running, "quit")
+
+
+def test_a_quit_that_is_refused_ends_nothing() -> None:
+    with stage() as on:
+        assert on.exchange(b"QUIT", b"500 Stay.") == b"500 Stay."
+        assert on.exchange(b"NOOP", b"200 Fine.") == b"200 Fine."
+
+
+def test_a_quit_in_the_middle_of_a_transfer_waits_for_its_end() -> None:
+    with stage() as on:
+        at_client, at_origin = on.transfer(b"RETR a")
+        on.client.send(b"QUIT\r\n")
+        at_origin.sendall(b"all of it")
+        at_origin.close()
+        assert silent(on.control.socket)
+        assert read_all(at_client) == b"all of it"
+        on.control.say(b"226 Done.")
+        on.control.expect(b"QUIT")
+        on.control.say(b"221 Bye.")
+        assert read_all(on.client.socket) == b"226 Done.\r\n221 Bye.\r\n"
+        ended_once(on.running, "quit", 1)
+
+
+# While the session begins
+
+
+@pytest.mark.parametrize("ending", [finish, reset])
+def test_the_client_is_gone_before_the_greeting(ending: Callable[[socket.socket], None]) -> None:
+    with ScriptedOrigin.at() as origin, before(origin.address) as running:
+        client = connect(running.address)
+        with origin.accept() as control:
+            ending(client)
+            assert control.hear() == b""
+            ended_once(running, "client lost")
+
+
+@pytest.mark.parametrize("host", [ORIGIN, "nowhere.invalid"])
+def test_the_client_is_gone_before_the_origin_answers(host: str) -> None:
+    with contextlib.ExitStack() as stack:
+        data = stack.enter_context(DataPort.at(ORIGIN, backlog=0))
+        for _ in range(8):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(data.listener.getsockname())
+        with before((host, data.port)) as running:
+            client = connect(running.address)
+            running.journal.wait("connect")
+            client.close()
+            assert running.journal.wait("disconnect")["outcome"] in ("client lost", "origin unreachable")
+            assert len(running.journal.all("disconnect")) == 1
+
+
+@pytest.mark.parametrize("ending", [finish, reset])
+def test_a_rush_of_clients_that_go_at_once(ending: Callable[[socket.socket], None]) -> None:
+    with ScriptedOrigin.at() as origin, before(origin.address) as running:
+        origin.listener.listen(256)
+        for _ in range(100):
+            ending(connect(running.address))
+        running.journal.wait("connect", 100)
+        running.journal.wait("disconnect", 100)
+        assert len(running.journal.all("disconnect", outcome="client lost")) == 100
+
+
+# When the origin is gone while a completion is held
+
+
+@pytest.mark.parametrize("ending", [finish, reset])
+def test_the_origin_may_go_while_its_completion_waits(ending: Callable[[socket.socket], None]) -> None:
+    with stage() as on:
+        at_client, at_origin = on.transfer(b"RETR a")
+        size = fill(at_origin, 256 * MIB, quiet=0.1)
+        assert size < 256 * MIB
+        on.control.say(b"226 Done.")
+        at_origin.shutdown(socket.SHUT_WR)
+        on.client.send(b"NOOP\r\n")
+        assert silent(on.client.socket)
+        ending(on.control.socket)
+        assert silent(on.client.socket)
+        assert len(read_all(at_client)) == size
+        assert read_all(on.client.socket) == b"226 Done.\r\n" + UNAVAILABLE
+        ended_once(on.running, "origin lost", 1)
+
+
+def test_the_origin_may_say_421_behind_a_completion_that_waits() -> None:
+    with stage() as on:
+        at_client, at_origin = on.transfer(b"RETR a")
+        size = fill(at_origin, 256 * MIB, quiet=0.1)
+        assert size < 256 * MIB
+        on.control.send(b"226 Done.\r\n421 And bye.\r\n")
+        at_origin.shutdown(socket.SHUT_WR)
+        assert silent(on.client.socket)
+        assert len(read_all(at_client)) == size
+        assert read_all(on.client.socket) == b"226 Done.\r\n421 And bye.\r\n"
+        ended_once(on.running, "origin closed the session", 1)
+
+
+# Deadlines
+
+
+@pytest.mark.parametrize("moment", [idle, listening, connected, completed])
+def test_a_client_that_does_nothing(moment: Callable[[Stage], int]) -> None:
+    with stage("timeouts = { idle = 0.5 }") as on:
+        channels = moment(on)
+        assert read_all(on.client.socket) == IDLE
+        assert on.control.hear() == b""
+        ended_once(on.running, "idle timeout", channels)
+
+
+def test_every_command_begins_the_idle_time_anew() -> None:
+    with stage("timeouts = { idle = 0.6 }") as on:
+        for _ in range(5):
+            time.sleep(0.25)
+            assert on.exchange(b"NOOP", b"200 Fine.") == b"200 Fine."
+        assert read_all(on.client.socket) == IDLE
+        ended_once(on.running, "idle timeout")
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["client there first", "client last"])
+@pytest.mark.parametrize("command", [b"RETR a", b"STOR a"])
+def test_a_transfer_is_not_idle(early: bool, command: bytes) -> None:
+    with stage("timeouts = { idle = 0.4 }") as on:
+        data = on.passive()
+        if early:
+            at_client = on.dial(data.port)
+        assert on.exchange(command, b"150 Come.") == b"150 Come."
+        if not early:
+            at_client = on.dial(data.port)
+        at_origin = on.accept(data)
+        time.sleep(1)
+        source, sink = (at_origin, at_client) if command == b"RETR a" else (at_client, at_origin)
+        source.sendall(b"late")
+        source.close()
+        assert read_all(sink) == b"late"
+        on.control.say(b"226 Done.")
+        assert on.client.reply() == b"226 Done."
+        sink.close()
+        assert read_all(on.client.socket) == IDLE
+        ended_once(on.running, "idle timeout", 1)
+
+
+def test_a_client_that_does_not_log_in() -> None:
+    with stage("timeouts = { login = 0.6 }") as on:
+        assert on.exchange(b"USER user", b"331 Password?") == b"331 Password?"
+        assert on.exchange(b"PASS wrong", b"530 No.") == b"530 No."
+        assert read_all(on.client.socket) == LOGIN
+        ended_once(on.running, "login timeout")
+
+
+@pytest.mark.parametrize("reply", [b"230 Come in.", b"230-Come\r\n230 in."])
+def test_a_client_that_logged_in_and_out_again(reply: bytes) -> None:
+    with stage("timeouts = { login = 0.6 }") as on:
+        on.exchange(b"USER user", b"331 Password?")
+        assert on.exchange(b"PASS secret", reply) == reply
+        assert silent(on.client.socket, 1)
+        assert on.exchange(b"REIN", b"220 Anew.") == b"220 Anew."
+        assert read_all(on.client.socket) == LOGIN
+        ended_once(on.running, "login timeout")
+
+
+# Peers that do not follow
+
+
+@pytest.fixture
+def brief_linger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peer has little time to read its last reply."""
+    monkeypatch.setattr(sides, "LINGER", 0.3)
+
+
+@pytest.mark.usefixtures("brief_linger")
+def test_peers_that_do_not_close() -> None:
+    with stage() as on:
+        assert on.exchange(b"QUIT", b"221 Bye.") == b"221 Bye."
+        assert on.client.at_end()
+        assert on.control.hear() == b""
+        ended_once(on.running, "quit")
+        in_reactor(on.running.service.stopService)
+
+
+@pytest.mark.usefixtures("brief_linger")
+def test_a_client_that_goes_on_talking() -> None:
+    with stage() as on:
+        on.client.send(b"GET / HTTP/1.1\r\n")
+        assert on.client.reply().startswith(b"421 ")
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            while True:
+                on.client.send(b"Cookie: " + b"a" * 65536 + b"\r\n")
+        ended_once(on.running, "client speaks no FTP")
+
+
+def deaf_client(address: tuple[str, int]) -> Conversation:
+    """A client whose system keeps little of what it does not read."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    connection.settimeout(20)
+    connection.connect(address)
+    return Conversation(connection)
+
+
+def flood(client: Conversation, line: bytes) -> int:
+    """Sends the line without reading, until nothing more is taken; how many whole lines were."""
+    client.socket.settimeout(0.3)
+    block = line * 4096
+    sent = 0
+    with contextlib.suppress(TimeoutError):
+        while sent < 256 * MIB:
+            sent += client.socket.send(block[sent % len(line) :])
+    client.socket.settimeout(20)
+    return sent // len(line)
+
+
+STATUS = b"211-\r\n" + b"It is as it was, and as it will be for a long time.\r\n" * 900 + b"211 End"
+
+
+def answer_all(control: OriginControl) -> None:
+    control.say(b"220 Ready.")
+    while command := control.hear():
+        control.say({b"NOOP": b"200 Fine.", b"STAT": STATUS}[command])
+
+
+@pytest.mark.parametrize(
+    ("line", "answer"),
+    [(b"STAT\r\n", STATUS + b"\r\n"), (b"XYZZY\r\n", b"500 Command not understood.\r\n")],
+)
+def test_a_client_that_asks_and_does_not_listen(line: bytes, answer: bytes) -> None:
+    with ScriptedOrigin.at() as origin, before(origin.address) as running:
+        origin.play(answer_all)
+        with deaf_client(running.address) as client:
+            asked = flood(client, line)
+            assert asked * len(line) < 32 * MIB
+            assert comes_to_rest()
+            expected = b"220 Ready.\r\n" + answer * min(asked, (4 * MIB) // len(answer))
+            assert read_exactly(client.socket, len(expected)) == expected
+        assert running.journal.wait("disconnect")["outcome"] == "client lost"
+
+
+@pytest.mark.usefixtures("brief_linger")
+def test_a_client_that_does_not_listen_is_idle_in_the_end() -> None:
+    with ScriptedOrigin.at() as origin, before(origin.address, "timeouts = { idle = 0.5 }") as running:
+        origin.play(answer_all)
+        with deaf_client(running.address) as client:
+            with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+                flood(client, b"STAT\r\n")
+            ended_once(running, "idle timeout")
+            in_reactor(running.service.stopService)  # what it never reads is not waited for
+
+
+def test_an_origin_that_floods_a_client_that_does_not_listen() -> None:
+    with stage() as on:
+        on.client.send(b"STAT\r\n")
+        on.control.expect(b"STAT")
+        on.control.socket.settimeout(0.3)
+        patience = b"150 " + b"still " * 1000 + b"\r\n"
+        sent = 0
+        with pytest.raises(TimeoutError):
+            while sent < 256 * MIB:
+                sent += on.control.socket.send(patience)
+        assert comes_to_rest()
+
+
+# Data ports
+
+
+def test_a_hundred_ports_that_nobody_comes_to() -> None:
+    with stage() as on:
+        on.passive(b"PASV").close()
+        first = descriptors()
+        for _ in range(99):
+            on.passive(b"PASV").close()
+        assert descriptors() == first
+        on.client.close()
+        assert on.control.hear() == b""
+        ended_once(on.running, "client lost", 100)
+
+
+def test_a_hundred_transfers_one_after_the_other() -> None:
+    with stage() as on:
+        first = 0
+        for number in range(100):
+            at_client, at_origin = on.transfer(b"RETR a" if number % 2 else b"STOR a")
+            source, sink = (at_origin, at_client) if number % 2 else (at_client, at_origin)
+            source.sendall(b"%d" % number)
+            source.close()
+            assert read_all(sink) == b"%d" % number
+            sink.close()
+            on.control.say(b"226 Done.")
+            assert on.client.reply() == b"226 Done."
+            on.running.journal.wait("dataChannel", number + 1, outcome="complete")
+            first = first or descriptors()
+        # Where the origin listened each time is still open.
+        assert descriptors() == first + 99
+
+
+# The gateway stops
+
+
+def stop(service: Gateway) -> None:
+    """Lets the gateway begin to stop."""
+    in_reactor(lambda: None if service.stopService() else None)
+    turn()
+
+
+@pytest.mark.parametrize("moment", [m for m in MOMENTS if m not in (dialling, awaited, retrieving, storing, blocked)])
+def test_stopping_ends_idle_sessions(moment: Callable[[Stage], int]) -> None:
+    with stage() as on:
+        channels = moment(on)
+        stop(on.running.service)
+        assert read_all(on.client.socket) == STOPPING
+        with contextlib.suppress(ConnectionResetError):
+            while on.control.hear():
+                pass
+        ended_once(on.running, "gateway stopped", channels)
+        with pytest.raises(ConnectionRefusedError):
+            connect(on.running.address)
+
+
+def test_stopping_ends_sessions_that_have_only_begun() -> None:
+    with ScriptedOrigin.at() as origin, before(origin.address) as running:
+        with Conversation.to(running.address) as client, origin.accept() as control:
+            stop(running.service)
+            assert read_all(client.socket) == STOPPING
+            assert control.hear() == b""
+            ended_once(running, "gateway stopped")
+
+
+@pytest.mark.parametrize("command", [b"RETR a", b"STOR a"])
+def test_stopping_lets_transfers_end(command: bytes) -> None:
+    with stage() as on:
+        at_client, at_origin = on.transfer(command)
+        on.client.send(b"NOOP\r\nEPSV\r\n")  # the first may stand beside it, the second is not begun
+        on.control.expect(b"NOOP")
+        on.control.say(b"200 Fine.")
+        assert on.client.reply() == b"200 Fine."
+        stop(on.running.service)
+        with pytest.raises(ConnectionRefusedError):
+            connect(on.running.address)
+        source, sink = (at_origin, at_client) if command == b"RETR a" else (at_client, at_origin)
+        source.sendall(bytes(MIB // 4))
+        source.close()
+        assert len(read_all(sink)) == MIB // 4
+        assert silent(on.client.socket)
+        on.control.say(b"226 Done.")
+        assert read_all(on.client.socket) == b"226 Done.\r\n" + STOPPING
+        assert on.control.hear() == b""
+        ended_once(on.running, "gateway stopped", 1)
+
+
+@pytest.mark.parametrize("moment", [dialling, awaited, retrieving, storing, blocked])
+def test_stopping_does_not_wait_for_ever(moment: Callable[[Stage], int]) -> None:
+    with stage("timeouts = { drain = 0.5 }") as on:
+        channels = moment(on)
+        stop(on.running.service)
+        assert silent(on.client.socket, 0.2)
+        assert read_all(on.client.socket) == STOPPING
+        assert on.control.hear() == b""
+        ended_once(on.running, "gateway stopped", channels)
+        assert on.running.journal.wait("dataChannel")["outcome"] == "session ended it"
+
+
+@pytest.mark.usefixtures("brief_linger")
+def test_stopping_does_not_wait_for_clients_that_do_not_read() -> None:
+    with stage() as on, on.another().client:
+        in_reactor(on.running.service.stopService)
+        assert len(on.running.journal.all("disconnect", outcome="gateway stopped")) == 2
