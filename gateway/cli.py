@@ -21,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     demo = commands.add_parser("demo", help="run a gateway, and an FTP server behind it, to try")
+    demo.add_argument("--tls", action="store_true", help="TLS to the clients, with a certificate made for now")
     demo.set_defaults(run=_demo)
 
     check = commands.add_parser("check", help="tell every mistake in a configuration file")
@@ -38,10 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _demo(_: argparse.Namespace) -> int:
+def _demo(chosen: argparse.Namespace) -> int:
     from twisted.scripts import twistd
 
-    sys.argv = ["twistd", "--nodaemon", "--pidfile=", "ftp-gateway", "--demo"]
+    sys.argv = ["twistd", "--nodaemon", "--pidfile=", "ftp-gateway", "--demo", *(["--tls"] if chosen.tls else [])]
     twistd.run()
     return 0
 

@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IReactorCore
 
 from gateway import config
 from gateway.config import Config
+from gateway.tls.throwaway import write_certificate
 from origin import Origin
 from origin.samples import write_samples
 
@@ -23,16 +24,26 @@ In another terminal, try:
     curl --disable-epsv -v ftp://127.0.0.1:2121/welcome.txt     PASV: see the address in the 227 reply
     curl -T FILE ftp://demo:demo@127.0.0.1:2121/incoming/       an upload
     curl -P - ftp://127.0.0.1:2121/                             active mode: refused
-
-Ctrl-C ends the demo.
 """
+
+_TLS_HINTS = """
+The gateway speaks TLS, too, with a certificate that it made for now:
+
+    curl --ssl-reqd --cacert {certificate} ftp://localhost:2121/
+"""
+
+_END = "\nCtrl-C ends the demo.\n"
 
 
 @attrs.define(eq=False)
 class DemoOrigin:
-    """The FTP server of the demo, in a thread of its own."""
+    """The FTP server of the demo, in a thread of its own.
 
-    _files: TemporaryDirectory[str] | None = attrs.field(default=None, init=False, repr=False)
+    :param tls: whether the gateway is to end TLS in front of it.
+    """
+
+    tls: bool
+    _directory: TemporaryDirectory[str] | None = attrs.field(default=None, init=False, repr=False)
     _origin: Origin | None = attrs.field(default=None, init=False)
 
     def config(self) -> Config:
@@ -43,10 +54,12 @@ class DemoOrigin:
         """
         alone = sys.platform == "linux"
         if self._origin is None:
-            self._files = TemporaryDirectory(prefix="ftp-gateway-demo-")
-            write_samples(Path(self._files.name))
+            self._directory = TemporaryDirectory(prefix="ftp-gateway-demo-")
+            files = Path(self._directory.name) / "files"
+            files.mkdir()
+            write_samples(files)
             self._origin = Origin(
-                Path(self._files.name),
+                files,
                 listen=("127.0.0.2" if alone else "127.0.0.1", 0),
                 passive_ports=range(20000, 20021),
                 masquerade_address="198.51.100.1",
@@ -55,6 +68,8 @@ class DemoOrigin:
                 writable=True,
             )
             self._origin.start()
+            if self.tls:
+                write_certificate(self._certificate)
         host, port = self._origin.address
         ports = '"20000-20020"' if alone else '{ origin = "20000-20020", public = "30000-30020" }'
         text = f"""
@@ -64,14 +79,31 @@ class DemoOrigin:
             origin = "{host}:{port}"
             data_ports = {ports}
         """
+        if self.tls:
+            text += f"""
+            [application.tls]
+            mode = "flexible"
+            certificate = "{self._certificate}"
+            """
         return config.parse(text, Path.cwd())
+
+    @property
+    def hints(self) -> str:
+        """What to try."""
+        tls = _TLS_HINTS.format(certificate=self._certificate) if self.tls else ""
+        return _HINTS + tls + _END
+
+    @property
+    def _certificate(self) -> Path:
+        assert self._directory is not None
+        return Path(self._directory.name) / "certificate.pem"
 
     def stop(self) -> None:
         """Ends it; its files go."""
         if self._origin is not None:
             self._origin.stop()
-        if self._files is not None:
-            self._files.cleanup()
+        if self._directory is not None:
+            self._directory.cleanup()
 
 
 @attrs.define(eq=False)
@@ -79,9 +111,10 @@ class DemoHints(Service):
     """Says what to try, once all runs."""
 
     reactor: IReactorCore
+    origin: DemoOrigin
 
     def startService(self) -> None:
         """Prints it."""
         super().startService()
         # Past twistd, which would make log lines of it.
-        self.reactor.callWhenRunning(print, _HINTS, file=sys.__stdout__, flush=True)
+        self.reactor.callWhenRunning(print, self.origin.hints, file=sys.__stdout__, flush=True)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from ipaddress import ip_address, ip_network
 from itertools import count
+from pathlib import Path
 
 import attrs
 from twisted.application.service import Service
@@ -18,7 +19,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gateway import config
-from gateway.config import Config, ConfigError, DataPeer
+from gateway.config import Config, ConfigError, DataPeer, DataSessionReuse, Tls, TlsMode, TlsRequirement
+from gateway.config.security import TERMINATING, TO_ORIGIN, certificate_files
 from gateway.data.leg import Address
 from gateway.data.port import DataPorts, Network
 from gateway.observe.journal import Journal, JSONLinesSink, LogSink
@@ -30,6 +32,10 @@ from gateway.relay.relay import RelayReactor
 from gateway.session.events import Deadline
 from gateway.session.policy import Policy
 from gateway.session.ports import PassivePorts
+from gateway.session.security import Requirement, TLSTerms
+from gateway.tls.certificates import CertificateError
+from gateway.tls.client import OriginTLS
+from gateway.tls.server import ServerTLS
 
 # How long a data channel may outlive the origin's word that its transfer failed, in seconds.
 _LINGER = 5.0
@@ -231,14 +237,20 @@ class Gateway(Service):
         self._journal.note(name, fields)
 
     def _application(self, wanted: config.Application, publics: Mapping[str, PublicAddress]) -> Application:
-        timeouts, commands = wanted.timeouts, wanted.commands
+        timeouts, commands, tls = wanted.timeouts, wanted.commands, wanted.tls
+
+        def note(name: str, fields: Mapping[str, object]) -> None:
+            self._journal.note(name, {"application": wanted.name, **fields})
+
         return Application(
             name=wanted.name,
             origin_host=wanted.origin.host,
             origin_port=wanted.origin.port,
             origin_named=not _is_address(wanted.origin.host),
             ports=PassivePorts(wanted.data_ports.origin, wanted.data_ports.public),
-            policy=Policy(_verbs(commands.allow), _verbs(commands.deny), commands.read_only),
+            policy=Policy(
+                _verbs(commands.allow), _verbs(commands.deny), commands.read_only, tls.mode is not TlsMode.OFF
+            ),
             banner=wanted.banner,
             peers=_PEERS[wanted.data_peer],
             public=None if wanted.public_address is None else publics[wanted.public_address],
@@ -252,7 +264,11 @@ class Gateway(Service):
             accept_timeout=timeouts.data_accept,
             stall_timeout=timeouts.data_stall,
             data_ports=self._data_ports,
-            note=lambda name, fields: self._journal.note(name, {"application": wanted.name, **fields}),
+            tls=_terms(tls),
+            client_tls=_client_tls(tls, lambda reason: note("tlsError", {"side": "certificate", "reason": reason})),
+            origin_tls=_origin_tls(tls, wanted.origin.host),
+            data_resumption=tls.data_session_reuse is DataSessionReuse.REQUIRED,
+            note=note,
         )
 
 
@@ -263,6 +279,51 @@ def _open_events(path: str | None) -> JSONLinesSink | None:
         return JSONLinesSink.open(path)
     except OSError as error:
         raise CannotStart(f"events.path: cannot write {path}: {error.strerror}") from error
+
+
+def _terms(tls: Tls) -> TLSTerms:
+    return TLSTerms(
+        terminates=tls.mode in TERMINATING,
+        implicit=tls.implicit,
+        require=_REQUIREMENTS[tls.require],
+        passthrough=tls.mode is TlsMode.PASSTHROUGH,
+        to_origin=tls.mode in TO_ORIGIN,
+        origin_implicit=tls.origin_implicit,
+    )
+
+
+def _client_tls(tls: Tls, complain: Callable[[str], None]) -> ServerTLS | None:
+    if tls.mode not in TERMINATING or tls.certificate is None:
+        return None
+    try:
+        return ServerTLS(certificate_files(tls.certificate, tls.key), tls.minimum_version.value, complain)
+    except CertificateError as error:
+        raise CannotStart(str(error)) from error
+
+
+def _origin_tls(tls: Tls, host: str) -> OriginTLS | None:
+    if tls.mode not in TO_ORIGIN:
+        return None
+    name = tls.origin_name or host
+    try:
+        return OriginTLS(
+            minimum_version=tls.minimum_version.value,
+            name=name if tls.mode is TlsMode.STRICT else None,
+            trust=None if tls.origin_ca is None else Path(tls.origin_ca),
+            certificate=None
+            if tls.origin_certificate is None
+            else certificate_files(tls.origin_certificate, tls.origin_key).read().choose(None),
+            server_name=None if _is_address(name) else name,
+        )
+    except CertificateError as error:
+        raise CannotStart(str(error)) from error
+
+
+_REQUIREMENTS = {
+    TlsRequirement.NONE: Requirement.NONE,
+    TlsRequirement.CONTROL: Requirement.CONTROL,
+    TlsRequirement.DATA: Requirement.DATA,
+}
 
 
 def _is_address(host: str) -> bool:

@@ -25,7 +25,10 @@ _APPLICATION_FLAGS = ("listen", "origin", "data-ports", "public-address")
 class Options(usage.Options):
     """What ``twistd ftp-gateway`` takes: a file, or the flags of one application, or the demo."""
 
-    optFlags = [["demo", None, "Run a gateway, and an FTP server behind it, to try."]]  # noqa: RUF012
+    optFlags = [  # noqa: RUF012
+        ["demo", None, "Run a gateway, and an FTP server behind it, to try."],
+        ["tls", None, "With --demo: TLS to the clients, with a certificate made for now."],
+    ]
     optParameters = [  # noqa: RUF012
         ["config", None, None, "The configuration file."],
         ["origin", None, None, "The FTP server to protect, HOST:PORT."],
@@ -48,6 +51,8 @@ class Options(usage.Options):
             _refuse("give either --config FILE, or --listen, --origin and --data-ports, or --demo")
         if flags and not (self["listen"] and self["origin"] and self["data-ports"]):
             _refuse("--listen, --origin and --data-ports belong together")
+        if self["tls"] and not self["demo"]:
+            _refuse("--tls belongs to --demo; elsewhere the configuration file says what TLS there is")
         if self["demo"]:
             return
         try:
@@ -95,11 +100,11 @@ def makeService(options: Options) -> IService:
     if options["demo"]:
         from gateway.demo import DemoHints, DemoOrigin
 
-        origin = DemoOrigin()
+        origin = DemoOrigin(bool(options["tls"]))
         # Not a service, which would stop beside the gateway: its transfers are to end first.
         reactor.addSystemEventTrigger("after", "shutdown", origin.stop)
         gateway = Gateway(reactor, origin.config, options.give_up)
-        parts = [gateway, DemoHints(reactor)]
+        parts = [gateway, DemoHints(reactor, origin)]
     else:
         gateway = Gateway(reactor, options.load, options.give_up)
         parts = [gateway]

@@ -8,6 +8,7 @@ from typing import Any
 
 from attrs import frozen
 
+from gateway.config import security
 from gateway.config.keys import Config
 from gateway.config.values import Address, Listening, address, meet, quoted, span
 
@@ -81,6 +82,7 @@ def mistakes(applications: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         commands = keys.get("commands", {})
         for verb in sorted({*commands.get("allow", ())} & {*commands.get("deny", ())}):
             yield f"{claim.path}.commands.deny: {verb} stands in allow as well"
+        yield from security.mistakes(f"{claim.path}.tls", keys.get("tls", {}))
 
 
 def warnings(config: Config, ipv4_settings: Path = _IPV4_SETTINGS) -> tuple[str, ...]:
@@ -103,6 +105,7 @@ def _advice(config: Config, ipv4_settings: Path) -> Iterator[str]:
                 f"{path}.data_ports: outgoing connections may take some of the ports {span(ports)}, which are in "
                 "net.ipv4.ip_local_port_range; add them to net.ipv4.ip_local_reserved_ports"
             )
+        yield from security.advice(f"{path}.tls", application.tls)
         public = address(application.public_address or "")
         if isinstance(public, IPv4Address) and (public.is_loopback or any(public in net for net in _PRIVATE)):
             yield f"{path}.public_address: {quoted(str(public))} cannot be reached from the internet"

@@ -136,11 +136,14 @@ class Tls:
     )
     certificate: File | None = field(
         default=None,
-        metadata={"doc": "The certificate chain that clients see."},
+        metadata={
+            "doc": "The certificate chain that clients see, read again when it changes; or a directory, where each "
+            "`*.pem` holds a chain and its key, chosen by the name that the client asks for, else the first."
+        },
     )
     key: File | None = field(
         default=None,
-        metadata={"doc": "The private key of `certificate`."},
+        metadata={"doc": "The private key of `certificate`; left out: it stands in the same file."},
     )
     implicit: bool = field(
         default=False,
@@ -176,7 +179,7 @@ class Tls:
     )
     origin_key: File | None = field(
         default=None,
-        metadata={"doc": "The private key of `origin_certificate`."},
+        metadata={"doc": "The private key of `origin_certificate`; left out: it stands in the same file."},
     )
 
 
@@ -340,7 +343,6 @@ NOT_BUILT: Final = frozenset(
         "application.access_denied",
         "application.limits",
         "application.proxy_protocol",
-        "application.tls",
     }
 )
 

@@ -16,6 +16,9 @@ from gateway.data.flow import Flow
 from gateway.data.leg import Address, Leg
 from gateway.data.port import DataPorts, Network, Place
 from gateway.data.pump import Pump, best_pump
+from gateway.data.secure import SecureLeg, Security
+
+_MAX_CANDIDATES = 4  # connections that wait to show whether they are the client
 
 
 class Reactor(IReactorFDSet, IReactorTime):
@@ -30,7 +33,9 @@ class Ending(enum.Enum):
     ORIGIN_RESET = "origin reset"
     NO_CLIENT = "client did not come"
     PORT_UNAVAILABLE = "port unavailable"
+    CLIENT_TLS = "client's TLS failed"
     ORIGIN_UNREACHABLE = "origin unreachable"
+    ORIGIN_TLS = "origin's TLS failed"
     STALLED = "stalled"
     SUPERSEDED = "origin gave the port to another session"
     ABORTED = "session ended it"
@@ -44,12 +49,16 @@ class Route:
     :param origin: the origin's address and port.
     :param source: the local address that the origin is dialled from, the same as its control connection's.
     :param peers: whose connections are accepted; None for anyone's.
+    :param secure_origin: how the origin's leg becomes secure; None where it stays plain.
+    :param secure_client: whether the client's leg may be asked to become secure.
     """
 
     public: Place
     origin: Place
     source: str
     peers: Network | None
+    secure_origin: Security | None
+    secure_client: bool
     connect_timeout: float
     accept_timeout: float
     stall_timeout: float
@@ -83,6 +92,9 @@ class Owner(Protocol):
     def data_stranger(self, address: Address) -> None:
         """Somebody else knocked, and was turned away."""
 
+    def data_refused(self, address: Address, reason: str) -> None:
+        """A connection from the client's address did not become secure, and was turned away."""
+
     def data_ended(self, usage: Usage) -> None:
         """The channel is gone. Called once, and last."""
 
@@ -95,8 +107,13 @@ class DataChannel:
     ports: DataPorts = attrs.field(repr=False)
     route: Route
     owner: Owner = attrs.field(repr=False)
-    make_pump: Callable[[], Pump] = attrs.field(default=best_pump, repr=False)
+    make_pump: Callable[[bool], Pump] = attrs.field(default=best_pump, repr=False)
     dialled: bool = attrs.field(default=False, init=False)
+    lasting = False
+    _begun: bool = attrs.field(init=False)
+    _candidates: list[tuple[Leg, Address]] = attrs.field(factory=list, init=False, repr=False)
+    _secure_client: Security | None = attrs.field(default=None, init=False, repr=False)
+    _origin_ready: bool = attrs.field(default=False, init=False)
     _client: Leg | None = attrs.field(default=None, init=False)
     _client_address: Address | None = attrs.field(default=None, init=False)
     _origin: Leg | None = attrs.field(default=None, init=False)
@@ -112,6 +129,10 @@ class DataChannel:
     def peers(self) -> Network | None:
         """Whose connections are accepted; None for anyone's."""
         return self.route.peers
+
+    @_begun.default
+    def _needs_no_beginning(self) -> bool:
+        return not self.route.secure_client
 
     def open(self) -> None:
         """Listens. Where that fails the channel ends."""
@@ -143,6 +164,21 @@ class DataChannel:
             self.route.connect_timeout, self._end, Ending.ORIGIN_UNREACHABLE, "connect timeout"
         )
 
+    def begin(self, secure_client: Security | None) -> None:
+        """The transfer begins: the client's leg becomes secure in this way, or stays plain. Once is enough.
+
+        A channel whose client may be secure relays nothing before.
+        """
+        if self._begun or self._ended:
+            return
+        self._begun = True
+        self._secure_client = secure_client
+        self._watch_for_stalls()
+        self._await_client()
+        for leg, address in tuple(self._candidates):
+            if not self._ended and self._client is None:
+                self._welcome(leg, address)
+
     def release(self) -> None:
         """The transfer is over and whole: from now on the channel's end is no loss."""
         self._released = True
@@ -158,13 +194,21 @@ class DataChannel:
         self._await_client()
         self.owner.data_listening()
 
+    def adopt(self, connection: socket.socket, address: Address) -> None:
+        """In the place of ``open``: takes a client that came to a port of someone else's."""
+        self._opened = self.reactor.seconds()
+        self.accepted(connection, address)
+
     def accepted(self, connection: socket.socket, address: Address) -> None:
-        """The client came."""
+        """Somebody who may be the client came."""
         self._cancel("accept")
-        self._client = Leg(self.reactor, connection)
-        self._client_address = address
+        leg = Leg(self.reactor, connection)
+        self._candidates.append((leg, address))
         self.dial()
-        self._relay()
+        if self._begun:
+            self._welcome(leg, address)
+        elif len(self._candidates) == _MAX_CANDIDATES:
+            self.ports.leave(self.route.public, self)
 
     def stranger(self, address: Address) -> None:
         """Somebody else came."""
@@ -178,6 +222,38 @@ class DataChannel:
         self._cancel("accept")
         self._timers["accept"] = self.reactor.callLater(self.route.accept_timeout, self._end, Ending.NO_CLIENT)
 
+    def _welcome(self, leg: Leg, address: Address) -> None:
+        """Takes a candidate for the client, once it has shown to be where it has to."""
+        if self._ended:
+            leg.reset()
+            return
+        if self._secure_client is None:
+            self._admit(leg, address)
+            return
+        secure = SecureLeg(self.reactor, leg.socket, security=self._secure_client)
+        self._candidates[self._candidates.index((leg, address))] = (secure, address)
+        secure.secure(lambda failure: self._greeted(secure, address, failure))
+
+    def _greeted(self, leg: Leg, address: Address, failure: str | None) -> None:
+        if failure is None:
+            self._admit(leg, address)
+            return
+        self._candidates.remove((leg, address))
+        leg.reset()
+        self.owner.data_refused(address, failure)
+        if not self._candidates:
+            self._end(Ending.CLIENT_TLS, failure)
+
+    def _admit(self, leg: Leg, address: Address) -> None:
+        self._cancel("accept")
+        self.ports.leave(self.route.public, self)
+        self._client, self._client_address = leg, address
+        for other, _ in self._candidates:
+            if other is not leg:
+                other.reset()
+        self._candidates.clear()
+        self._relay()
+
     # Between the legs
 
     def _connected(self) -> None:
@@ -189,23 +265,43 @@ class DataChannel:
             self._end(Ending.ORIGIN_UNREACHABLE, os.strerror(code))
             return
         self.dialled = True
-        self.owner.data_connected()
+        if self.route.secure_origin is None:
+            self._origin_secured(None)
+        else:
+            secure = SecureLeg(self.reactor, self._origin.socket, security=self.route.secure_origin)
+            self._origin = secure
+            secure.secure(self._origin_secured)
+        if not self._ended:
+            self.owner.data_connected()
+
+    def _origin_secured(self, failure: str | None) -> None:
+        if failure is not None:
+            self._end(Ending.ORIGIN_TLS, failure)
+            return
+        self._origin_ready = True
         self._relay()
 
     def _relay(self) -> None:
-        if self._client is None or self._origin is None or not self.dialled or self._ended:
+        if self._client is None or self._origin is None or not self._origin_ready or self._ended:
             return
-        self._moved = self.reactor.seconds()
-        self._timers["stall"] = self.reactor.callLater(self.route.stall_timeout, self._watch_stall)
+        self._watch_for_stalls()
         self._to_client = self._flow(self._origin, self._client, to_client=True)
         self._to_origin = self._flow(self._client, self._origin, to_client=False)
-        for leg, ending in ((self._client, Ending.CLIENT_RESET), (self._origin, Ending.ORIGIN_RESET)):
-            leg.broken = lambda ending=ending: self._end(ending)  # type: ignore[misc]
+        for leg in (self._client, self._origin):
+            leg.broken = lambda leg=leg: self._broken(leg)  # type: ignore[misc]
         self._to_client.start()
         self._to_origin.start()
 
     def _flow(self, source: Leg, sink: Leg, to_client: bool) -> Flow:
-        return Flow(source, sink, self.make_pump(), self._progress, lambda: self._delivered(to_client), self._broken)
+        plain = not isinstance(source, SecureLeg) and not isinstance(sink, SecureLeg)
+        return Flow(
+            source, sink, self.make_pump(plain), self._progress, lambda: self._delivered(to_client), self._broken
+        )
+
+    def _watch_for_stalls(self) -> None:
+        self._moved = self.reactor.seconds()
+        if "stall" not in self._timers:
+            self._timers["stall"] = self.reactor.callLater(self.route.stall_timeout, self._watch_stall)
 
     def _progress(self) -> None:
         self._moved = self.reactor.seconds()
@@ -225,7 +321,27 @@ class DataChannel:
             self._end(Ending.COMPLETE)
 
     def _broken(self, leg: Leg) -> None:
-        self._end(Ending.CLIENT_RESET if leg is self._client else Ending.ORIGIN_RESET)
+        assert self._to_client is not None and self._to_origin is not None
+        # A client that knows a file's size, from the 150 say, may close as soon as it has it all.
+        left_early = leg is self._client and self._to_client.ended and not self._to_client.done
+        if left_early and (self._to_origin.done or not self._to_client.bytes):
+            self._to_client.done = True
+            self._delivered(to_client=True)
+        if self._has_done_its_part(leg):
+            self._released = True
+            self._end(Ending.COMPLETE)
+        else:
+            self._end(Ending.CLIENT_RESET if leg is self._client else Ending.ORIGIN_RESET)
+
+    def _has_done_its_part(self, leg: Leg) -> bool:
+        """Whether a side that goes without a farewell cuts nothing: it sent all, or got all by TLS's own word."""
+        assert self._to_client is not None and self._to_origin is not None
+        from_it, to_it = self._to_origin, self._to_client
+        if leg is self._origin:
+            from_it, to_it = to_it, from_it
+        sent_all = from_it.done and not to_it.bytes
+        got_all = to_it.done and not from_it.bytes and isinstance(leg, SecureLeg)
+        return sent_all or got_all
 
     def _cancel(self, name: str) -> None:
         timer = self._timers.pop(name, None)
@@ -239,11 +355,13 @@ class DataChannel:
         for name in tuple(self._timers):
             self._cancel(name)
         self.ports.leave(self.route.public, self)
-        for leg in (self._client, self._origin):
-            if leg is not None and self._released:
-                leg.close()
-            elif leg is not None:
-                leg.reset()
+        for leg, _ in self._candidates:
+            leg.reset()
+        for end in (self._client, self._origin):
+            if end is not None and self._released:
+                end.close()
+            elif end is not None:
+                end.reset()
         flows = (self._to_client, self._to_origin)
         to_client, to_origin = (0 if flow is None else flow.bytes for flow in flows)
         for flow in flows:

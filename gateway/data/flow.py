@@ -29,7 +29,9 @@ class Flow:
     delivered: Callable[[], None] = attrs.field(repr=False)
     broken: Callable[[Leg], None] = attrs.field(repr=False)
     bytes: int = attrs.field(default=0, init=False)
-    done: bool = attrs.field(default=False, init=False)
+    ended: bool = attrs.field(default=False, init=False)  # and all that came before it was handed on
+    done: bool = attrs.field(default=False, init=False)  # the end was handed on as well
+    _finishing: bool = attrs.field(default=False, init=False)
 
     def start(self) -> None:
         """Begins to read the source."""
@@ -40,13 +42,14 @@ class Flow:
     def _readable(self) -> None:
         for _ in range(_ROUNDS):
             try:
-                filled = self.pump.fill(self.source.socket)
+                filled = self.pump.fill(self.source)
             except BlockingIOError:
                 return
             except OSError:
                 self.broken(self.source)
                 return
             if not filled:
+                self.source.watch_reads(False)
                 self._finish()
                 return
             if not self._drain():
@@ -55,9 +58,12 @@ class Flow:
                 self.source.watch_reads(False)
                 self.sink.watch_writes(True)
                 return
+        self.source.watch_reads(True)  # a TLS leg may hold bytes that its socket no longer tells of
 
     def _writable(self) -> None:
-        if self._drain() and not self.pump.pending:
+        if self._finishing:
+            self._finish()
+        elif self._drain() and not self.pump.pending:
             self.sink.watch_writes(False)
             self.source.watch_reads(True)
 
@@ -65,7 +71,7 @@ class Flow:
         """Gives the sink what it takes; False where it is broken."""
         try:
             while self.pump.pending:
-                self.bytes += self.pump.drain(self.sink.socket)
+                self.bytes += self.pump.drain(self.sink)
         except BlockingIOError:
             pass
         except OSError:
@@ -75,11 +81,16 @@ class Flow:
         return True
 
     def _finish(self) -> None:
-        self.source.watch_reads(False)
+        self.ended = True
         try:
             self.sink.finish()
+        except BlockingIOError:
+            self._finishing = True
+            self.sink.watch_writes(True)
+            return
         except OSError:
             self.broken(self.sink)
             return
+        self.sink.watch_writes(False)
         self.done = True
         self.delivered()

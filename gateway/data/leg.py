@@ -66,9 +66,26 @@ class Leg:
         else:
             self.reactor.removeWriter(self)
 
-    def finish(self) -> None:
-        """Sends FIN behind all that was written.
+    def receive_into(self, buffer: memoryview) -> int:
+        """Takes what came, as much as the buffer holds; how many bytes, 0 at the end.
 
+        :raises BlockingIOError: where nothing came.
+        :raises OSError: where the connection is broken.
+        """
+        return self.socket.recv_into(buffer)
+
+    def send(self, data: memoryview) -> int:
+        """Sends what the socket takes; how many bytes.
+
+        :raises BlockingIOError: where it takes nothing now.
+        :raises OSError: where the connection is broken.
+        """
+        return self.socket.send(data)
+
+    def finish(self) -> None:
+        """Sends the end of file behind all that was written.
+
+        :raises BlockingIOError: where it cannot go out now, and is to be tried again.
         :raises OSError: where the peer is gone already.
         """
         self.socket.shutdown(socket.SHUT_WR)

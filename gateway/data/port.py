@@ -35,11 +35,15 @@ class Guest(Protocol):
     def dialled(self) -> bool:
         """Whether the origin's port that this one stands for has accepted already."""
 
+    @property
+    def lasting(self) -> bool:
+        """Whether it awaits any number of connections, those that no other guest here awaits."""
+
     def listening(self) -> None:
         """The port listens."""
 
     def accepted(self, connection: socket.socket, address: Address) -> None:
-        """The client came; the port no longer listens for this guest."""
+        """Somebody whom it accepts came; once that is its client, the guest has to leave."""
 
     def stranger(self, address: Address) -> None:
         """A connection from an address that is not awaited was closed."""
@@ -49,6 +53,8 @@ class Guest(Protocol):
 
 
 def _confusable(one: Guest, other: Guest) -> bool:
+    if one.lasting or other.lasting:
+        return False
     if one.peers is None or other.peers is None:
         return True
     return one.peers.version == other.peers.version and one.peers.overlaps(other.peers)
@@ -95,8 +101,8 @@ class _Port:
 
     def enter(self, guest: Guest) -> None:
         # The origin listens for the newcomer at its own port: who awaits it there undialled has lost it.
-        stale = [other for other in self.guests if not other.dialled]
-        self.guests = [other for other in self.guests if other.dialled]
+        stale = [] if guest.lasting else [other for other in self.guests if not other.dialled and not other.lasting]
+        self.guests = [other for other in self.guests if other not in stale]
         self.queue.append(guest)
         self._admit()
         for other in stale:
@@ -134,9 +140,8 @@ class _Port:
         except OSError:  # the client is gone again, or the process is out of descriptors: the guests' time runs
             return
         address = peer_address(name[0])
-        for guest in self.guests:
+        for guest in sorted(self.guests, key=lambda guest: guest.lasting):
             if guest.peers is None or address in guest.peers:
-                self.leave(guest)
                 guest.accepted(connection, address)
                 return
         connection.close()

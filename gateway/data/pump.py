@@ -1,4 +1,4 @@
-"""Pumps: what carries bytes from one socket to another without blocking.
+"""Pumps: what carries bytes from one leg to another without blocking.
 
 A pump is filled only when it is empty, so what it holds is bounded by one fill, and a source is not read while its
 sink is slow.
@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import socket
 import sys
 from typing import Protocol
 
 import attrs
+
+from gateway.data.leg import Leg
 
 CHUNK = 1024 * 1024  # of one splice; also what a pipe holds, where the system allows it
 BUFFER = 256 * 1024  # of one recv_into
@@ -26,14 +27,14 @@ class Pump(Protocol):
     def pending(self) -> int:
         """How many bytes were taken from the source and not yet given to the sink."""
 
-    def fill(self, source: socket.socket) -> int:
+    def fill(self, source: Leg) -> int:
         """Takes what the source has; how many bytes, 0 at its end.
 
         :raises BlockingIOError: where it has nothing now.
         :raises OSError: where it is broken.
         """
 
-    def drain(self, sink: socket.socket) -> int:
+    def drain(self, sink: Leg) -> int:
         """Gives the sink what it takes; how many bytes.
 
         :raises BlockingIOError: where it takes nothing now.
@@ -54,12 +55,12 @@ class CopyPump:
     def pending(self) -> int:
         return len(self._rest)
 
-    def fill(self, source: socket.socket) -> int:
-        received = source.recv_into(_SHARED)
+    def fill(self, source: Leg) -> int:
+        received = source.receive_into(memoryview(_SHARED))
         self._rest = memoryview(_SHARED)[:received]
         return received
 
-    def drain(self, sink: socket.socket) -> int:
+    def drain(self, sink: Leg) -> int:
         try:
             sent = sink.send(self._rest)
         except BlockingIOError:
@@ -86,7 +87,7 @@ class SplicePump:
     pending: int = attrs.field(default=0, init=False)
     _pipe: tuple[int, int] | None = attrs.field(default=None, init=False)
 
-    def fill(self, source: socket.socket) -> int:
+    def fill(self, source: Leg) -> int:
         if self._pipe is None:
             self._pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
             # An unprivileged user's pipes may be held to a smaller size: slower, and as right.
@@ -96,7 +97,7 @@ class SplicePump:
         self.pending += moved
         return moved
 
-    def drain(self, sink: socket.socket) -> int:
+    def drain(self, sink: Leg) -> int:
         assert self._pipe is not None
         moved = os.splice(self._pipe[0], sink.fileno(), self.pending, flags=_SPLICE_FLAGS)
         self.pending -= moved
@@ -114,6 +115,9 @@ if sys.platform == "linux":
     _SPLICE_FLAGS = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
 
 
-def best_pump() -> Pump:
-    """The fastest pump of this system for two plain sockets."""
-    return SplicePump() if sys.platform == "linux" else CopyPump()
+def best_pump(plain: bool) -> Pump:
+    """The fastest pump of this system for two legs.
+
+    :param plain: whether both are plain sockets.
+    """
+    return SplicePump() if plain and sys.platform == "linux" else CopyPump()

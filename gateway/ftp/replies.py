@@ -90,12 +90,14 @@ class ReplyAssembler:
         return Reply(int(self._last), lines)
 
 
-def features(reply: Reply, hidden: frozenset[bytes]) -> Reply:
-    """A 211 to FEAT (RFC 2389 section 3.2) without the lines that name a verb in ``hidden``."""
-    if not reply.multi_line:
-        return reply
-    first, *inner, last = reply.lines
+def features(reply: Reply, hidden: frozenset[bytes], added: tuple[bytes, ...] = ()) -> Reply:
+    """A 211 to FEAT (RFC 2389 section 3.2) without the lines that name a verb in ``hidden``, with those ``added``.
+
+    An origin that knows no FEAT, or no features, does not keep those from the client.
+    """
+    first, *inner, last = reply.lines if reply.multi_line else (b"211-Features:", b"211 End")
     kept = [line for line in inner if not hidden.intersection(line.upper().split()[:1])]
-    if not kept:
-        return Reply.of(reply.code, "No features")
-    return attrs.evolve(reply, lines=(first, *kept, last))
+    lines = (*kept, *(b" " + line for line in added))
+    if lines:
+        return Reply(211, (first, *lines, last))
+    return reply if not reply.multi_line else Reply.of(211, "No features")

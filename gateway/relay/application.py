@@ -13,6 +13,9 @@ from gateway.relay.public import PublicAddress
 from gateway.session.events import Deadline
 from gateway.session.policy import Policy
 from gateway.session.ports import PassivePorts
+from gateway.session.security import TLSTerms
+from gateway.tls.client import OriginTLS
+from gateway.tls.server import ServerTLS
 
 
 @attrs.frozen
@@ -26,6 +29,10 @@ class Application:
     :param peers: whose data connections are accepted for a client's address; None for anyone's.
     :param public: what 227 replies say; None for the address that the client reached.
     :param data_interface: where data ports are bound; None for the address that the client reached.
+    :param tls: what TLS there is on either side.
+    :param client_tls: what clients are shown; None where the gateway does not end their TLS.
+    :param origin_tls: how the origin is spoken to; None for in the clear.
+    :param data_resumption: whether clients' data connections must resume the TLS session of their control connection.
     :param note: writes an event down.
     """
 
@@ -44,6 +51,10 @@ class Application:
     accept_timeout: float
     stall_timeout: float
     data_ports: DataPorts
+    tls: TLSTerms
+    client_tls: ServerTLS | None
+    origin_tls: OriginTLS | None
+    data_resumption: bool
     note: Callable[[str, Mapping[str, object]], None]
 
     def public_text(self, reached: Address) -> str:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import socket
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import assert_never
 
 import attrs
+from OpenSSL import SSL
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IAddress, IProtocol, IReactorPluggableNameResolver, IReactorTCP
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
-from gateway.data.channel import DataChannel, Reactor, Route, Usage
+from gateway.data.channel import DataChannel, Ending, Reactor, Route, Usage
 from gateway.data.leg import Address, peer_address
+from gateway.data.range import OpenRange
+from gateway.data.secure import Security
 from gateway.ftp.commands import TLS_HANDSHAKE, Command
 from gateway.ftp.lines import LineReader, Unclean
 from gateway.ftp.replies import NotFTP, ReplyAssembler
@@ -25,11 +29,14 @@ from gateway.relay.sides import Side
 from gateway.session import actions as do
 from gateway.session import events as on
 from gateway.session.control import ControlSession, Setting
+from gateway.tls.client import OriginSession
+from gateway.tls.server import SessionTLS, resumed
 
 MAX_COMMAND = 4096  # bytes of a command line
 MAX_REPLY_LINE = 8192
 MAX_REPLY_LINES = 1000
 MAX_REPLY = 1024 * 1024
+MAX_OPAQUE_CHANNELS = 64  # data channels at once of a session that cannot be read
 
 
 class RelayReactor(Reactor, IReactorTCP, IReactorPluggableNameResolver):
@@ -66,6 +73,9 @@ class Relay:
     _client_address: Address = attrs.field(init=False)
     _reached: Address = attrs.field(init=False, repr=False)
     _left: bool = attrs.field(default=False, init=False, repr=False)
+    _client_tls: SessionTLS | None = attrs.field(default=None, init=False, repr=False)
+    _origin_tls: OriginSession | None = attrs.field(default=None, init=False, repr=False)
+    _opaque: OpenRange | None = attrs.field(default=None, init=False, repr=False)
     _began: float = attrs.field(default=0.0, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -102,19 +112,42 @@ class Relay:
                 ports=application.ports,
                 policy=application.policy,
                 banner=application.banner,
+                tls=application.tls,
             )
         )
         self.tell(on.Started())
 
     def received(self, side: Side, data: bytes) -> None:
         """Bytes came on a control connection."""
-        if side is not self.client:
+        if self._opaque is not None:
+            other = self._origin if side is self.client else self.client
+            assert other is not None
+            other.send(data)
+            self._events.append(on.OpaqueMoved())
+        elif side is not self.client:
             self._reply_lines.feed(data)
         elif data[0] == TLS_HANDSHAKE and self._commands.empty:
             self._events.append(on.ForeignReceived())
         else:
             self._commands.feed(self._telnet.strip(data))
         self._work()
+
+    def secured(self, side: Side) -> None:
+        """A control connection has TLS."""
+        if side is self.client:
+            self.tell(on.ClientSecured())
+            return
+        assert self._origin_tls is not None
+        failure = self._origin_tls.check_control()
+        self.tell(on.OriginSecured() if failure is None else on.OriginTLSFailed(failure))
+
+    def insecure(self, side: Side, reason: str) -> None:
+        """A control connection could not have TLS."""
+        if side is self.client:
+            self.tell(on.ClientTLSFailed(reason))
+        else:
+            assert self._origin_tls is not None
+            self.tell(on.OriginTLSFailed(self._origin_tls.failure or reason))
 
     def flow_changed(self) -> None:
         """A peer reads slowly, or does again."""
@@ -151,7 +184,7 @@ class Relay:
     def _next_event(self) -> on.Event | None:
         if self._events:
             return self._events.popleft()
-        if self._judge.ended or self.client.full:
+        if self._judge.ended or self.client.full or self._opaque is not None:
             return None
         return self._next_reply() or self._next_command()
 
@@ -190,6 +223,15 @@ class Relay:
                 self._origin.send(data)
             case do.OpenData(origin_port, public_port):
                 self._open_data(origin_port, public_port)
+            case do.StartClientTLS(data):
+                self._start_client_tls(data)
+            case do.StartOriginTLS():
+                self._start_origin_tls()
+            case do.GoOpaque(data):
+                self._go_opaque(data)
+            case do.BeginData(secure):
+                assert self._data is not None
+                self._data.channel.begin(self._client_security() if secure else None)
             case do.DialData():
                 assert self._data is not None
                 self._data.channel.dial()
@@ -231,14 +273,68 @@ class Relay:
         if isinstance(result, Failure) and not isinstance(result.value, CancelledError):
             self.tell(on.OriginFailed(result.getErrorMessage()))
 
+    def _start_client_tls(self, data: bytes) -> None:
+        assert self.application.client_tls is not None
+        if not self._commands.empty:
+            self._events.append(on.Injected())
+            return
+        self.client.send(data)
+        self._client_tls = self.application.client_tls.session()
+        self.client.secure(self._client_tls)
+
+    def _start_origin_tls(self) -> None:
+        assert self.application.origin_tls is not None and self._origin is not None
+        if not self._reply_lines.empty:
+            self._events.append(on.Injected())
+            return
+        self._origin_tls = self.application.origin_tls.session()
+        self._origin.secure(self._origin_tls)
+
+    def _client_security(self) -> Security:
+        assert self._client_tls is not None
+        return Security(self._client_tls.accept, _must_resume if self.application.data_resumption else _may_be_new)
+
+    def _go_opaque(self, data: bytes) -> None:
+        application = self.application
+        if not self._commands.empty or not self._reply_lines.empty:
+            self._events.append(on.Injected())
+            return
+        self._opaque = OpenRange(
+            application.data_ports,
+            application.data_host(self._reached),
+            application.peers(self._client_address),
+            self._opaque_came,
+            lambda port, address: self.stranger(port, address),
+        )
+        missing = self._opaque.open(application.ports.public)
+        if missing:
+            self.note("dataPortsUnavailable", {"ports": ",".join(map(str, missing))})
+        self.client.send(data)
+
+    def _opaque_came(self, port: int, connection: socket.socket, address: Address) -> None:
+        if len(self._passages) == MAX_OPAQUE_CHANNELS:
+            connection.close()
+            return
+        ports = self.application.ports
+        passage = Passage(self, self._route(ports.origin[port - ports.public.start], port))
+        self._passages.add(passage)
+        self._events.append(on.OpaqueChannels(len(self._passages)))
+        passage.channel.adopt(connection, address)
+        self._work()
+
     def _open_data(self, origin_port: int, public_port: int) -> None:
-        assert self._origin is not None
         self._data = None  # a client has one at a time: its last one is over, or given up
         for passage in tuple(self._passages):
             passage.channel.close()
+        self._data = Passage(self, self._route(origin_port, public_port))
+        self._passages.add(self._data)
+        self._data.channel.open()
+
+    def _route(self, origin_port: int, public_port: int) -> Route:
+        assert self._origin is not None
         application = self.application
-        origin = self._origin.transport
-        route = Route(
+        origin, tls = self._origin.transport, self._origin_tls
+        return Route(
             public=(application.data_host(self._reached), public_port),
             origin=(origin.getPeer().host, origin_port),
             source=origin.getHost().host,
@@ -246,16 +342,17 @@ class Relay:
             connect_timeout=application.connect_timeout,
             accept_timeout=application.accept_timeout,
             stall_timeout=application.stall_timeout,
+            secure_origin=None if tls is None else Security(tls.connect, tls.check),
+            secure_client=application.tls.terminates,
         )
-        self._data = Passage(self, route)
-        self._passages.add(self._data)
-        self._data.channel.open()
 
     def _close(self) -> None:
         self._deadlines.stop()
         if self._dialling is not None:
             self._dialling.cancel()
         self._data = None
+        if self._opaque is not None:
+            self._opaque.close()
         for passage in tuple(self._passages):
             passage.channel.close()
         for side in (self.client, self._origin):
@@ -275,8 +372,14 @@ class Relay:
         self.note("dataChannel", _usage_fields(usage, passage.route))
         if passage is self._data:
             self._data = None
-            self._events.append(on.DataEnded())
+            self._events.append(on.DataEnded(usage.ending is Ending.CLIENT_TLS))
+        elif self._opaque is not None:
+            self._events.append(on.OpaqueChannels(len(self._passages)))
         self._work()
+
+    def stranger(self, port: int, address: Address) -> None:
+        """Somebody who is not awaited knocked at a data port."""
+        self.note("strangerRefused", {"stranger": str(address), "port": port})
 
     def data_host(self) -> on.Event:
         """The event that says the data port listens."""
@@ -319,7 +422,12 @@ class Passage:
 
     def data_stranger(self, address: Address) -> None:
         """Somebody else knocked."""
-        self.relay.note("strangerRefused", {"stranger": str(address), "port": self.route.public[1]})
+        self.relay.stranger(self.route.public[1], address)
+
+    def data_refused(self, address: Address, reason: str) -> None:
+        """A connection from the client's address did not become secure."""
+        fields = {"dataClient": str(address), "port": self.route.public[1], "reason": reason}
+        self.relay.note("tlsError", {"side": "client data", **fields})
 
     def data_ended(self, usage: Usage) -> None:
         """The channel is gone."""
@@ -339,3 +447,12 @@ def _usage_fields(usage: Usage, route: Route) -> dict[str, object]:
     if usage.reason:
         fields["reason"] = usage.reason
     return fields
+
+
+def _must_resume(connection: SSL.Connection) -> str | None:
+    """Why a data connection's TLS is not the client's (RFC 4217 section 10.2)."""
+    return None if resumed(connection) else "session not resumed"
+
+
+def _may_be_new(connection: SSL.Connection) -> str | None:
+    return None

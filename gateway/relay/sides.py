@@ -6,8 +6,12 @@ import socket
 from typing import Protocol as TypingProtocol
 
 import attrs
+from OpenSSL import SSL
 from twisted.internet.interfaces import (
     IDelayedCall,
+    IHandshakeListener,
+    IOpenSSLClientConnectionCreator,
+    IOpenSSLServerConnectionCreator,
     IProtocol,
     IPushProducer,
     IReactorTime,
@@ -16,6 +20,8 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+from gateway.tls.errors import reason
 
 # How long a peer may take to read the last reply and close (seconds). Without that wait a close with unread bytes
 # would be a reset, which can take the last reply away from the peer.
@@ -31,6 +37,12 @@ class Listener(TypingProtocol):
     def received(self, side: Side, data: bytes) -> None:
         """Bytes came."""
 
+    def secured(self, side: Side) -> None:
+        """The TLS handshake is complete."""
+
+    def insecure(self, side: Side, reason: str) -> None:
+        """The TLS handshake failed; ``lost`` follows."""
+
     def flow_changed(self) -> None:
         """The side's write buffer became full, or is no longer."""
 
@@ -38,7 +50,7 @@ class Listener(TypingProtocol):
         """The connection is gone. Called once, and last."""
 
 
-@implementer(IProtocol, IPushProducer)
+@implementer(IProtocol, IPushProducer, IHandshakeListener)
 @attrs.define(eq=False)
 class Side(Protocol):
     """One control connection.
@@ -48,9 +60,11 @@ class Side(Protocol):
 
     clock: IReactorTime = attrs.field(repr=False)
     owner: Listener = attrs.field(repr=False)
-    full: bool = attrs.field(default=False, init=False)
+    _full: bool = attrs.field(default=False, init=False)
     up: bool = attrs.field(default=False, init=False)
     _reading: bool = attrs.field(default=True, init=False)
+    _secure: bool = attrs.field(default=False, init=False)
+    _shaking_hands: bool = attrs.field(default=False, init=False)
     _closing: bool = attrs.field(default=False, init=False)
     _timer: IDelayedCall | None = attrs.field(default=None, init=False, repr=False)
     transport: Connection = attrs.field(init=False, repr=False)
@@ -70,13 +84,32 @@ class Side(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.up = False
+        if self._shaking_hands:
+            self.owner.insecure(self, _words(reason))
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self.owner.lost(self)
 
+    @property
+    def full(self) -> bool:
+        """Whether the peer has to read before more is sent to it.
+
+        Not so in a handshake, in which the peer is to be read before anything can be sent.
+        """
+        return self._full and not self._shaking_hands
+
     def send(self, data: bytes) -> None:
         """Sends in one write."""
         self.transport.write(data)
+
+    def secure(self, creator: IOpenSSLServerConnectionCreator | IOpenSSLClientConnectionCreator) -> None:
+        """Begins TLS, as the server where the peer connected, as the client where this side did."""
+        self._secure = self._shaking_hands = True
+        self.transport.startTLS(creator)
+
+    def handshakeCompleted(self) -> None:
+        self._shaking_hands = False
+        self.owner.secured(self)
 
     def read(self, on: bool) -> None:
         """Whether bytes are wanted now."""
@@ -95,18 +128,26 @@ class Side(Protocol):
         self.read(True)
         self._closing = True
         self.transport.unregisterProducer()
-        self.transport.loseWriteConnection()
+        if self._secure:
+            self.transport.loseConnection()  # close_notify, and waits for the peer's
+        else:
+            self.transport.loseWriteConnection()
         self._timer = self.clock.callLater(LINGER, self.transport.abortConnection)
 
     # What the transport says of its write buffer
 
     def pauseProducing(self) -> None:
-        self.full = True
+        self._full = True
         self.owner.flow_changed()
 
     def resumeProducing(self) -> None:
-        self.full = False
+        self._full = False
         self.owner.flow_changed()
 
     def stopProducing(self) -> None:
         """The connection is lost, which is said elsewhere."""
+
+
+def _words(failure: Failure) -> str:
+    """Why a handshake failed, in OpenSSL's own words where they are OpenSSL's."""
+    return reason(failure.value) if isinstance(failure.value, SSL.Error) else "connection lost in the handshake"

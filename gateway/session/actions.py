@@ -23,6 +23,9 @@ class Outcome(enum.Enum):
     ORIGIN_CLOSED = "origin closed the session"
     ORIGIN_BROKE = "origin speaks no FTP"
     ORIGIN_LOST = "origin lost"
+    CLIENT_TLS = "client's TLS failed"
+    ORIGIN_TLS = "origin's TLS failed"
+    INJECTED = "bytes in the clear behind AUTH"
     LOGIN_TIMEOUT = "login timeout"
     IDLE_TIMEOUT = "idle timeout"
     DRAINED = "gateway stopped"
@@ -45,6 +48,33 @@ class SendToOrigin:
     """Send these bytes, in one write. They may hold a password: never log them."""
 
     data: bytes = attrs.field(repr=False)
+
+
+@attrs.frozen
+class StartClientTLS:
+    """Send these bytes and begin TLS as the server, unless bytes wait already: then that is told instead."""
+
+    data: bytes
+
+
+@attrs.frozen
+class StartOriginTLS:
+    """Begin TLS with the origin, unless bytes wait already: then that is told instead."""
+
+
+@attrs.frozen
+class GoOpaque:
+    """From now on relay the control connections byte for byte, and open the whole passive range to the client's
+    address; unless bytes wait already: then that is told instead. Send these bytes to the client first."""
+
+    data: bytes
+
+
+@attrs.frozen
+class BeginData:
+    """The transfer begins: the data channel may relay, with or without TLS on the client's side."""
+
+    secure: bool
 
 
 @attrs.frozen
@@ -104,6 +134,10 @@ Action = (
     ConnectOrigin
     | SendToClient
     | SendToOrigin
+    | StartClientTLS
+    | StartOriginTLS
+    | GoOpaque
+    | BeginData
     | OpenData
     | DialData
     | ReleaseData

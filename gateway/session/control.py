@@ -12,7 +12,7 @@ from typing import assert_never
 
 import attrs
 
-from gateway.ftp.commands import VERBS, Command
+from gateway.ftp.commands import VERBS, Command, Kind
 from gateway.ftp.lines import Unclean
 from gateway.ftp.replies import Reply, features
 from gateway.ftp.scrub import Scrubber
@@ -22,6 +22,8 @@ from gateway.session.actions import Action, Outcome
 from gateway.session.events import Address, Deadline, Event
 from gateway.session.policy import Policy
 from gateway.session.ports import PassivePorts
+from gateway.session.securing import Insecure, OriginSecurity
+from gateway.session.security import STARTING, ClientSecurity, TLSTerms
 from gateway.session.tables import LOGIN, PHASE, Cause, Login, Machine, Phase
 from gateway.session.transfers import Transfers
 
@@ -36,6 +38,7 @@ LOGIN_TIMEOUT = Reply.of(421, "Login timeout; closing control connection.")
 IDLE_TIMEOUT = Reply.of(421, "Idle timeout; closing control connection.")
 STOPPING = Reply.of(421, "Service is shutting down; closing control connection.")
 PASV_AFTER_ALL = Reply.of(503, "PASV is not allowed after EPSV ALL.")
+REIN_UNDER_TLS = Reply.of(502, "REIN is not supported under TLS.")
 PASV_OVER_IPV6 = Reply.of(425, "PASV cannot name an IPv6 address; use EPSV.")
 
 # What answers a command that stands beside a transfer, and refuses it.
@@ -44,6 +47,9 @@ _REFUSED = (500, 501, 502, 503, 504, 530)
 _NO_PATH = (450, 550)
 _PASSIVE_CODE = {b"PASV": 227, b"EPSV": 229}
 _LOGIN_VERBS = (b"USER", b"PASS", b"ACCT")
+_NO_FEAT = (500, 502)
+_TLS_VERBS = frozenset(verb for verb, row in VERBS.items() if row.kind is Kind.TLS)
+_TLS_FEATURES = {b"AUTH": b"AUTH TLS", b"PBSZ": b"PBSZ", b"PROT": b"PROT"}
 
 
 @attrs.frozen
@@ -57,6 +63,7 @@ class Setting:
     :param ports: the origin's passive ports.
     :param policy: which commands are refused.
     :param banner: the text of the greeting; None for the origin's own.
+    :param tls: what TLS there is on either side.
     """
 
     name: str
@@ -66,6 +73,7 @@ class Setting:
     ports: PassivePorts
     policy: Policy
     banner: str | None
+    tls: TLSTerms
 
 
 @attrs.define
@@ -74,21 +82,33 @@ class ControlSession:
 
     setting: Setting = attrs.field(repr=False)
     _actions: list[Action] = attrs.field(factory=list, init=False, repr=False)
+    _security: ClientSecurity = attrs.field(init=False)
     _transfers: Transfers = attrs.field(init=False)
     _phase: Machine[Phase] = attrs.field(factory=lambda: Machine(PHASE, Phase.NEW), init=False)
     _login: Machine[Login] = attrs.field(factory=lambda: Machine(LOGIN, Login.OUT), init=False)
     _queue: deque[Command | Unclean] = attrs.field(factory=deque, init=False, repr=False)
     _outstanding: list[Command] = attrs.field(factory=list, init=False, repr=False)
     _behind: deque[Reply] = attrs.field(factory=deque, init=False, repr=False)  # a completion that is held
+    _greeting: Reply | None = attrs.field(default=None, init=False, repr=False)  # until the origin is secure
+    _securing: OriginSecurity = attrs.field(init=False, repr=False)
     _scrubber: Scrubber = attrs.field(init=False, repr=False)
     _unclean: int = attrs.field(default=0, init=False)
     _epsv_all: bool = attrs.field(default=False, init=False)
     _draining: bool = attrs.field(default=False, init=False)
     _origin_gone: bool = attrs.field(default=False, init=False)
+    _opaque_channels: int = attrs.field(default=0, init=False)
+
+    @_security.default
+    def _no_security(self) -> ClientSecurity:
+        return ClientSecurity(self.setting.tls)
+
+    @_securing.default
+    def _nothing_said(self) -> OriginSecurity:
+        return OriginSecurity(self.setting.tls.origin_implicit)
 
     @_transfers.default
     def _no_transfers(self) -> Transfers:
-        return Transfers(self.setting.ports, self._actions)
+        return Transfers(self.setting.ports, self._actions, self._security)
 
     @property
     def hungry(self) -> bool:
@@ -114,11 +134,17 @@ class ControlSession:
         match event:
             case on.Started():
                 self._phase.move(Cause.STARTED)
-                self._do(do.Note("connect"), do.Arm(Deadline.LOGIN), do.ConnectOrigin())
+                self._do(do.Note("connect"), do.Arm(Deadline.LOGIN))
+                if self.setting.tls.implicit:
+                    self._security.implicit()
+                    self._do(do.StartClientTLS(b""))
+                self._do(do.ConnectOrigin())
             case on.OriginConnected(address):
                 self._phase.move(Cause.ORIGIN_CONNECTED)
                 setting = self.setting
                 self._scrubber = Scrubber(address, setting.public, setting.origin_host, setting.name)
+                if setting.tls.origin_implicit:
+                    self._do(do.StartOriginTLS())
             case on.OriginFailed(reason):
                 self._origin_error(reason)
                 self._end(Outcome.ORIGIN_UNREACHABLE, UNAVAILABLE)
@@ -126,8 +152,13 @@ class ControlSession:
                 if command.foreign:
                     self._end(Outcome.CLIENT_FOREIGN, NOT_FTP)
                     return
+                if self._auth_outstanding:
+                    self._injected()
+                    return
                 self._queue.append(command)
                 self._rest()
+            case on.UncleanReceived() if self._auth_outstanding:
+                self._injected()
             case on.UncleanReceived(unclean):
                 self._queue.append(unclean)
             case on.ForeignReceived():
@@ -137,6 +168,24 @@ class ControlSession:
             case on.OriginBroke(reason):
                 self._origin_error(reason)
                 self._end(Outcome.ORIGIN_BROKE, UNAVAILABLE)
+            case on.ClientSecured():
+                self._security.secured()
+            case on.OriginSecured():
+                if self._phase.state is Phase.SECURING:
+                    self._secure(self._securing.next())
+            case on.ClientTLSFailed(reason):
+                self._do(do.Note("tlsError", {"side": "client", "reason": reason}))
+                self._end(Outcome.CLIENT_TLS)
+            case on.OriginTLSFailed(reason):
+                self._origin_insecure(reason)
+            case on.Injected():
+                self._injected()
+            case on.OpaqueMoved():
+                self._rest()
+            case on.OpaqueChannels(count):
+                self._opaque_channels = count
+                self._rest()
+                self._drain()
             case on.DataListening(host):
                 self._send(self._transfers.listening(host))
             case on.DataConnected():
@@ -145,8 +194,8 @@ class ControlSession:
                     self._do(do.Disarm(Deadline.IDLE))
             case on.DataDelivered(towards):
                 self._completed(self._transfers.delivered(towards))
-            case on.DataEnded():
-                self._completed(self._transfers.ended())
+            case on.DataEnded(insecure):
+                self._completed(self._transfers.ended(insecure))
                 self._rest()
             case on.ClientLost():
                 self._end(Outcome.CLIENT_LOST)
@@ -165,7 +214,7 @@ class ControlSession:
     # Commands
 
     def _may_go(self, item: Command | Unclean) -> bool:
-        if self._phase.state is not Phase.OPEN or self._origin_gone:
+        if self._phase.state is not Phase.OPEN or self._origin_gone or self._security.starting:
             return False
         if not self._transfers.under_way:
             return not self._transfers.busy and not self._outstanding
@@ -186,6 +235,13 @@ class ControlSession:
             self._send(refusal)
             return
         verb = VERBS.get(item.verb)
+        if item.verb == b"AUTH" and self._queue:
+            self._injected()
+            return
+        if verb is not None and verb.kind is Kind.TLS and self.setting.tls.terminates:
+            answer = self._security.answer(item)
+            self._do(do.StartClientTLS(answer.render()) if answer is STARTING else do.SendToClient(answer.render()))
+            return
         if verb is not None and verb.transfers:
             match self._transfers.begin(item):
                 case Reply() as answer:
@@ -215,6 +271,10 @@ class ControlSession:
     def _refusal(self, command: Command) -> Reply | None:
         if (refusal := self.setting.policy.refusal(command)) is not None:
             return refusal
+        if (refusal := self._security.refusal(command)) is not None:
+            return refusal
+        if command.verb == b"REIN" and self._security.secure:
+            return REIN_UNDER_TLS
         if command.verb == b"PASV":
             if self._epsv_all:
                 return PASV_AFTER_ALL
@@ -232,6 +292,8 @@ class ControlSession:
     def _reply(self, reply: Reply) -> None:
         if self._phase.state is Phase.GREETING:
             self._greet(reply)
+        elif self._phase.state is Phase.SECURING:
+            self._origin_answers(reply)
         elif self._transfers.completing:
             self._behind.append(reply)
             if len(self._behind) > MAX_QUEUED:
@@ -244,12 +306,50 @@ class ControlSession:
         if not reply.preliminary and not reply.positive:
             self._end(Outcome.ORIGIN_REFUSED, self._scrubber.scrub(reply))
             return
-        if reply.positive:
-            self._phase.move(Cause.GREETED)
-            self._do(do.Arm(Deadline.IDLE))
-            if self.setting.banner is not None:
-                reply = Reply.of(220, self.setting.banner)
-        self._send(self._scrubber.scrub(reply))
+        if reply.positive and self.setting.banner is not None:
+            reply = Reply.of(220, self.setting.banner)
+        reply = self._scrubber.scrub(reply)
+        if reply.preliminary:
+            self._send(reply)
+        elif self.setting.tls.to_origin:
+            self._phase.move(Cause.SECURE)
+            self._greeting = reply
+            self._secure(self._securing.next())
+        else:
+            self._open(reply)
+
+    def _open(self, greeting: Reply) -> None:
+        self._phase.move(Cause.GREETED)
+        self._do(do.Arm(Deadline.IDLE))
+        self._send(greeting)
+
+    # TLS
+
+    def _secure(self, action: Action | None) -> None:
+        if action is not None:
+            self._do(action)
+        elif self._greeting is not None:
+            self._open(self._greeting)
+
+    def _origin_answers(self, reply: Reply) -> None:
+        if reply.preliminary:
+            return
+        try:
+            self._secure(self._securing.answered(reply))
+        except Insecure as error:
+            self._origin_insecure(str(error))
+
+    def _origin_insecure(self, reason: str) -> None:
+        self._do(do.Note("tlsError", {"side": "origin", "reason": reason}))
+        self._end(Outcome.ORIGIN_TLS, UNAVAILABLE)
+
+    def _injected(self) -> None:
+        self._do(do.Note("tlsError", {"side": "control", "reason": Outcome.INJECTED.value}))
+        self._end(Outcome.INJECTED, UNAVAILABLE if self._phase.state is Phase.SECURING else None)
+
+    @property
+    def _auth_outstanding(self) -> bool:
+        return any(command.verb == b"AUTH" for command in self._outstanding)
 
     def _settle(self, reply: Reply) -> None:
         """Finds the command that a reply answers, and sends the reply on."""
@@ -266,6 +366,7 @@ class ControlSession:
         if reply.preliminary:
             if transfers:
                 self._transfers.preliminary()
+            self._transfers.start()
             self._send(clean)
             return
         self._outstanding.remove(command)
@@ -312,8 +413,16 @@ class ControlSession:
         elif command.verb == b"REIN" and reply.positive:
             self._login.move(Cause.REINITIALIZED)
             self._do(do.Arm(Deadline.LOGIN))
+        elif command.verb == b"FEAT" and self.setting.tls.terminates and (reply.positive or reply.code in _NO_FEAT):
+            hidden = self.setting.policy.hidden
+            ours = tuple(line for verb, line in _TLS_FEATURES.items() if verb not in hidden)
+            return features(clean, hidden | _TLS_VERBS, ours)
         elif command.verb == b"FEAT" and reply.positive:
             return features(clean, self.setting.policy.hidden)
+        elif command.verb == b"AUTH" and reply.code == 234:
+            self._phase.move(Cause.OPAQUE)
+            self._do(do.Disarm(Deadline.LOGIN), do.GoOpaque(clean.render()))
+            return None
         elif command.verb == b"EPSV" and (command.argument or b"").strip().upper() == b"ALL":
             self._epsv_all = self._epsv_all or reply.positive
         elif _PASSIVE_CODE.get(command.verb) == reply.code:
@@ -335,17 +444,21 @@ class ControlSession:
         self._drain()
 
     def _rest(self) -> None:
-        if self._phase.state is Phase.OPEN and not self._transfers.moving:
+        if self._phase.state is Phase.OPAQUE and self._opaque_channels:
+            self._do(do.Disarm(Deadline.IDLE))
+        elif self._phase.state in (Phase.OPEN, Phase.OPAQUE) and not self._transfers.moving:
             self._do(do.Arm(Deadline.IDLE))
 
     def _drain(self) -> None:
-        if self._draining and not self._transfers.under_way:
+        if self._draining and not self._transfers.under_way and not self._opaque_channels:
             self._end(Outcome.DRAINED, STOPPING)
 
     def _deadline(self, deadline: Deadline) -> None:
         match deadline:
             case Deadline.LOGIN if self._phase.state is Phase.OPEN:
                 self._end(Outcome.LOGIN_TIMEOUT, LOGIN_TIMEOUT)
+            case Deadline.LOGIN if self._phase.state is Phase.SECURING:
+                self._origin_insecure("not secure in time")
             case Deadline.LOGIN:
                 self._origin_error("no greeting in time")
                 self._end(Outcome.ORIGIN_SILENT, UNAVAILABLE)
@@ -366,15 +479,18 @@ class ControlSession:
         if any(command.verb == b"QUIT" for command in self._outstanding):
             self._end(Outcome.QUIT)
             return
+        if self._phase.state is Phase.OPAQUE:
+            self._end(Outcome.ORIGIN_CLOSED)
+            return
         self._origin_error("control connection lost")
         self._end(Outcome.ORIGIN_LOST, UNAVAILABLE)
 
     def _end(self, outcome: Outcome, last: Reply | None = None) -> None:
         if self.ended:
             return
-        self._phase.move(Cause.ENDED)
-        if last is not None:
+        if last is not None and self._phase.state is not Phase.OPAQUE:
             self._send(last)
+        self._phase.move(Cause.ENDED)
         self._do(do.Note("disconnect", {"outcome": outcome.value}), do.Close(outcome))
 
     def _origin_error(self, reason: str) -> None:

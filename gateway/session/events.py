@@ -82,6 +82,47 @@ class OriginBroke:
 
 
 @attrs.frozen
+class ClientSecured:
+    """The client's control connection has TLS now."""
+
+
+@attrs.frozen
+class OriginSecured:
+    """The origin's control connection has TLS now."""
+
+
+@attrs.frozen
+class ClientTLSFailed:
+    """The client's control connection cannot have TLS. ``reason`` is for the operator alone."""
+
+    reason: str
+
+
+@attrs.frozen
+class OriginTLSFailed:
+    """The origin's control connection cannot have TLS, or shows the wrong certificate."""
+
+    reason: str
+
+
+@attrs.frozen
+class Injected:
+    """Bytes came in the clear behind what begins TLS (CVE-2011-0411 and its kin)."""
+
+
+@attrs.frozen
+class OpaqueMoved:
+    """Bytes passed on a control connection that the gateway cannot read."""
+
+
+@attrs.frozen
+class OpaqueChannels:
+    """So many data channels of such a session are open now."""
+
+    count: int
+
+
+@attrs.frozen
 class DataListening:
     """The data port listens.
 
@@ -105,7 +146,12 @@ class DataDelivered:
 
 @attrs.frozen
 class DataEnded:
-    """The data channel is gone, or could not be set up."""
+    """The data channel is gone, or could not be set up.
+
+    :param insecure: whether it is because the client's TLS on it failed.
+    """
+
+    insecure: bool = False
 
 
 @attrs.frozen
@@ -144,6 +190,13 @@ Event = (
     | ForeignReceived
     | ReplyReceived
     | OriginBroke
+    | ClientSecured
+    | OriginSecured
+    | ClientTLSFailed
+    | OriginTLSFailed
+    | Injected
+    | OpaqueMoved
+    | OpaqueChannels
     | DataListening
     | DataConnected
     | DataDelivered

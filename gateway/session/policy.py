@@ -24,16 +24,18 @@ class Policy:
     :param allow: verbs relayed besides the known ones.
     :param deny: verbs refused, known or not.
     :param read_only: whether the verbs that change the origin are refused.
+    :param tls: whether AUTH and its kin are answered, here or by the origin.
     """
 
     allow: frozenset[bytes] = frozenset()
     deny: frozenset[bytes] = frozenset()
     read_only: bool = False
+    tls: bool = False
 
     def refusal(self, command: Command) -> Reply | None:
         """The reply to a command that the origin must not see; None where it may."""
         verb = VERBS.get(command.verb)
-        if verb is not None and verb.kind in _REFUSED:
+        if verb is not None and verb.kind in _REFUSED and not (self.tls and verb.kind is Kind.TLS):
             return _REFUSED[verb.kind]
         if command.verb in self.deny:
             return DENIED

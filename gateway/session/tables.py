@@ -31,6 +31,13 @@ class Cause(enum.Enum):
     PRELIMINARY = "1yz"
     COMPLETION = "final reply ahead of the data"
     DONE = "final reply sent"
+    SECURE = "220, and the origin is to have TLS"
+    OPAQUE = "234 from the origin, in passthrough"
+    AUTH = "AUTH TLS"
+    AUTH_PRIVATE = "AUTH SSL, or implicit TLS"
+    SECURED = "handshake complete"
+    PROT_P = "PROT P"
+    PROT_C = "PROT C"
 
 
 class Phase(enum.Enum):
@@ -39,7 +46,9 @@ class Phase(enum.Enum):
     NEW = "new"
     CONNECTING = "connecting to the origin"
     GREETING = "awaiting the origin's greeting"
+    SECURING = "securing the origin: AUTH, PBSZ, PROT"
     OPEN = "open"
+    OPAQUE = "opaque"
     ENDED = "ended"
 
 
@@ -72,6 +81,16 @@ class Transfer(enum.Enum):
     COMPLETING = "completing: the final reply is held"
 
 
+class Security(enum.Enum):
+    """Of the client's side, where the gateway ends its TLS."""
+
+    CLEAR = "clear"
+    STARTING = "handshake"
+    STARTING_PRIVATE = "handshake, data private"
+    CONTROL = "control secure, data clear"
+    PRIVATE = "control and data secure"
+
+
 State = TypeVar("State", bound=enum.Enum)
 
 
@@ -94,6 +113,9 @@ PHASE: Mapping[tuple[Phase, Cause], Phase] = {
     (Phase.NEW, Cause.STARTED): Phase.CONNECTING,
     (Phase.CONNECTING, Cause.ORIGIN_CONNECTED): Phase.GREETING,
     (Phase.GREETING, Cause.GREETED): Phase.OPEN,
+    (Phase.GREETING, Cause.SECURE): Phase.SECURING,
+    (Phase.SECURING, Cause.GREETED): Phase.OPEN,
+    (Phase.OPEN, Cause.OPAQUE): Phase.OPAQUE,
     **{(phase, Cause.ENDED): Phase.ENDED for phase in Phase if phase is not Phase.ENDED},
 }
 
@@ -133,4 +155,13 @@ TRANSFER: Mapping[tuple[Transfer, Cause], Transfer] = {
     (Transfer.SENT, Cause.DONE): Transfer.NONE,
     (Transfer.RUNNING, Cause.DONE): Transfer.NONE,
     (Transfer.COMPLETING, Cause.DONE): Transfer.NONE,
+}
+
+SECURITY: Mapping[tuple[Security, Cause], Security] = {
+    (Security.CLEAR, Cause.AUTH): Security.STARTING,
+    (Security.CLEAR, Cause.AUTH_PRIVATE): Security.STARTING_PRIVATE,
+    (Security.STARTING, Cause.SECURED): Security.CONTROL,
+    (Security.STARTING_PRIVATE, Cause.SECURED): Security.PRIVATE,
+    **{(state, Cause.PROT_P): Security.PRIVATE for state in (Security.CONTROL, Security.PRIVATE)},
+    **{(state, Cause.PROT_C): Security.CONTROL for state in (Security.CONTROL, Security.PRIVATE)},
 }

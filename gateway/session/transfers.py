@@ -13,11 +13,13 @@ from gateway.session import actions as do
 from gateway.session.actions import Action
 from gateway.session.events import Towards
 from gateway.session.ports import PassivePorts
+from gateway.session.security import ClientSecurity
 from gateway.session.tables import DATA, TRANSFER, Cause, Data, Machine, Transfer
 
 PASV_UNKNOWN = Reply.of(425, "No address for PASV is known now; use EPSV.")
 NO_DATA_PORT = Reply.of(425, "Cannot open a data port now.")
 NO_DATA_CONNECTION = Reply.of(425, "Cannot open a data connection.")
+TLS_FAILED = Reply.of(522, "TLS negotiation failed on the data connection; it has to resume the control's session.")
 TRANSFER_CUT = Reply.of(426, "Data connection closed; transfer aborted.")
 
 _TOWARDS = {Kind.TO_CLIENT: Towards.CLIENT, Kind.TO_ORIGIN: Towards.ORIGIN}
@@ -39,14 +41,17 @@ class Transfers:
 
     :param ports: the origin's passive ports.
     :param actions: where the actions go.
+    :param security: what the client's data connections have to be.
     """
 
     ports: PassivePorts = attrs.field(repr=False)
     actions: list[Action] = attrs.field(repr=False)
+    security: ClientSecurity = attrs.field(repr=False)
     _data: Machine[Data] = attrs.field(factory=lambda: Machine(DATA, Data.NONE), init=False)
     _transfer: Machine[Transfer] = attrs.field(factory=lambda: Machine(TRANSFER, Transfer.NONE), init=False)
     _announcement: _Announcement | None = attrs.field(default=None, init=False, repr=False)
     _delivered: set[Towards] = attrs.field(factory=set, init=False)
+    _insecure: bool = attrs.field(default=False, init=False)
     _command: Command | None = attrs.field(default=None, init=False, repr=False)
     _completion: Reply | None = attrs.field(default=None, init=False, repr=False)
 
@@ -93,6 +98,7 @@ class Transfers:
             return self._no_port(do.Note("dataPortOutOfRange", {"port": port, "range": str(self.ports)}))
         self._data.move(Cause.PASSIVE)
         self._delivered.clear()
+        self._insecure = False
         self._announcement = _Announcement(clean, public_port)
         self.actions.append(do.OpenData(port, public_port))
         return None
@@ -140,8 +146,12 @@ class Transfers:
         self._delivered.add(towards)
         return self._settle() if self.completing and self._whole else None
 
-    def ended(self) -> Reply | None:
-        """The data channel is gone: the reply that waited for it, if one did."""
+    def ended(self, insecure: bool) -> Reply | None:
+        """The data channel is gone: the reply that waited for it, if one did.
+
+        :param insecure: whether because the client's TLS on it failed.
+        """
+        self._insecure = insecure
         opening = self._data.state is Data.OPENING
         self._data.move(Cause.DATA_ENDED)
         if opening:
@@ -156,6 +166,11 @@ class Transfers:
     def preliminary(self) -> None:
         """The origin's 1yz: the transfer runs."""
         self._transfer.move(Cause.PRELIMINARY)
+
+    def start(self) -> None:
+        """Something moves bytes over the data channel now."""
+        if self.security.terms.terminates and self._data.state in (Data.LISTENING, Data.CONNECTED):
+            self.actions.append(do.BeginData(self.security.private))
 
     def final(self, reply: Reply, aborting: bool) -> Reply | None:
         """The origin's final reply to the transfer command; it must not overtake the data.
@@ -181,12 +196,15 @@ class Transfers:
     def _send(self, command: Command) -> Command:
         self._transfer.move(Cause.SEND)
         self._command = command
+        self.start()
         return command
 
     def _settle(self, aborting: bool = False) -> Reply:
         assert self._completion is not None
         reply, self._completion = self._completion, None
-        if reply.positive and not aborting and self._data.state is not Data.NONE and not self._whole:
+        if self._insecure and not aborting:
+            reply = TLS_FAILED
+        elif reply.positive and not aborting and self._data.state is not Data.NONE and not self._whole:
             reply = TRANSFER_CUT  # the origin was content, but the client did not get, or send, it all
         if self._data.state is Data.CONNECTED and self._whole:
             self.actions.append(do.ReleaseData())

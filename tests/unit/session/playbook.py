@@ -30,6 +30,7 @@ from gateway.session.control import ControlSession, Setting
 from gateway.session.events import Deadline, Towards
 from gateway.session.policy import Policy
 from gateway.session.ports import PassivePorts
+from gateway.session.security import TLSTerms
 
 ORIGIN = "198.51.100.1"
 CLIENT = "203.0.113.7"
@@ -43,6 +44,7 @@ SETTING = Setting(
     ports=PassivePorts(range(20000, 20021), range(20000, 20021)),
     policy=Policy(),
     banner=None,
+    tls=TLSTerms(),
 )
 
 _OPENING = """

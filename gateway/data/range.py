@@ -1,0 +1,75 @@
+"""A whole range of data ports, open to one client's address for as long as its session lives.
+
+For sessions whose replies cannot be read: which port the client will be told of is not known.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterable
+
+import attrs
+
+from gateway.data.leg import Address
+from gateway.data.port import DataPorts, Network, Place
+
+
+@attrs.define(eq=False)
+class OpenPort:
+    """One port of the range."""
+
+    port: int
+    peers: Network | None
+    came: Callable[[int, socket.socket, Address], None] = attrs.field(repr=False)
+    turned_away: Callable[[int, Address], None] = attrs.field(repr=False)
+    dialled = False
+    lasting = True
+
+    def listening(self) -> None:
+        """It is known to listen, by what ``open`` gives back."""
+
+    def accepted(self, connection: socket.socket, address: Address) -> None:
+        """A connection came."""
+        self.came(self.port, connection, address)
+
+    def stranger(self, address: Address) -> None:
+        """Somebody else came."""
+        self.turned_away(self.port, address)
+
+    def superseded(self) -> None:
+        """Cannot be: it stands for whatever session the client has."""
+
+
+@attrs.define(eq=False)
+class OpenRange:
+    """Data ports at one local address.
+
+    :param came: called with the port, the connection and its address.
+    :param turned_away: called with the port and the address of a stranger.
+    """
+
+    ports: DataPorts = attrs.field(repr=False)
+    host: str
+    peers: Network | None
+    came: Callable[[int, socket.socket, Address], None] = attrs.field(repr=False)
+    turned_away: Callable[[int, Address], None] = attrs.field(repr=False)
+    _guests: dict[Place, OpenPort] = attrs.field(factory=dict, init=False, repr=False)
+
+    def open(self, numbers: Iterable[int]) -> list[int]:
+        """Listens at all of them; gives those that cannot be bound."""
+        missing = []
+        for number in numbers:
+            place, guest = (self.host, number), OpenPort(number, self.peers, self.came, self.turned_away)
+            try:
+                self.ports.open(place, guest)
+            except OSError:
+                missing.append(number)
+            else:
+                self._guests[place] = guest
+        return missing
+
+    def close(self) -> None:
+        """Listens no more; connections that came go on."""
+        for place, guest in self._guests.items():
+            self.ports.leave(place, guest)
+        self._guests.clear()

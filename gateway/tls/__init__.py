@@ -1,0 +1,1 @@
+"""TLS: certificates, and the contexts of either side. Knows nothing of FTP."""

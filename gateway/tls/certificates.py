@@ -1,0 +1,179 @@
+"""Certificates as they lie on disk: read, checked, chosen by name, read again when they change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import attrs
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from OpenSSL import SSL
+
+from gateway.tls.errors import reason
+
+
+class CertificateError(ValueError):
+    """A certificate or key cannot be used. The text says why, in one clause."""
+
+
+@attrs.frozen(eq=False)
+class Certificate:
+    """A certificate, those that vouch for it, and its key."""
+
+    chain: tuple[x509.Certificate, ...]
+    key: PrivateKeyTypes = attrs.field(repr=False)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The DNS names that it is for, in lower case; ``*.`` begins a wildcard."""
+        try:
+            names = self.chain[0].extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        except x509.ExtensionNotFound:
+            return frozenset()
+        return frozenset(name.lower() for name in names.get_values_for_type(x509.DNSName))
+
+    def expired(self, now: datetime) -> bool:
+        """Whether its time is over."""
+        return self.chain[0].not_valid_after_utc < now
+
+    def install(self, context: SSL.Context) -> None:
+        """Makes a context present it.
+
+        :raises CertificateError: where OpenSSL takes it for too weak, or cannot use keys of its kind.
+        """
+        try:
+            context.use_certificate(self.chain[0])
+            for intermediate in self.chain[1:]:
+                context.add_extra_chain_cert(intermediate)
+            context.use_privatekey(self.key)  # type: ignore[arg-type]
+        except SSL.Error as error:
+            raise CertificateError(reason(error)) from None
+        except TypeError:
+            raise CertificateError("keys of its kind are not supported") from None
+
+
+def read_certificate(chain: Path, key: Path | None) -> Certificate:
+    """Reads PEM files; without ``key`` the key stands in the same file as the chain.
+
+    :raises CertificateError: where one cannot be read, or they do not belong together.
+    """
+    pem = _read(chain)
+    try:
+        certificates = x509.load_pem_x509_certificates(pem)
+    except ValueError:
+        raise CertificateError(f"{chain} holds no PEM certificate") from None
+    key_file = chain if key is None else key
+    try:
+        private = serialization.load_pem_private_key(pem if key is None else _read(key), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise CertificateError(f"{key_file} holds no PEM key without a passphrase") from None
+    if _public(private) != _public(certificates[0]):
+        raise CertificateError(f"the key in {key_file} is not that of the certificate in {chain}")
+    certificate = Certificate(tuple(certificates), private)
+    try:
+        certificate.install(SSL.Context(SSL.TLS_METHOD))
+    except CertificateError as error:
+        raise CertificateError(f"{chain} cannot be used: {error}") from None
+    return certificate
+
+
+def read_authorities(path: Path) -> None:
+    """Checks a PEM file of certificate authorities.
+
+    :raises CertificateError: where it cannot be read, or holds none.
+    """
+    pem = _read(path)
+    try:
+        x509.load_pem_x509_certificates(pem)
+    except ValueError:
+        raise CertificateError(f"{path} holds no PEM certificate") from None
+
+
+def is_directory(path: Path) -> bool:
+    """Whether it is known to be one; where it cannot be looked at, reading it tells why."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def _public(owner: x509.Certificate | PrivateKeyTypes) -> bytes:
+    return owner.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CertificateError(f"{path}: {error.strerror}") from None
+
+
+@attrs.frozen(eq=False)
+class CertificateSet:
+    """The certificates of one application; the first stands in where a client names none of them."""
+
+    certificates: tuple[Certificate, ...]
+    _by_name: Mapping[str, Certificate] = attrs.field(init=False, repr=False)
+
+    @_by_name.default
+    def _index(self) -> Mapping[str, Certificate]:
+        return {name: each for each in reversed(self.certificates) for name in each.names}
+
+    def choose(self, name: str | None) -> Certificate:
+        """The certificate for a server name (RFC 6066 section 3)."""
+        if name is None:
+            return self.certificates[0]
+        name = name.lower()
+        wildcard = "*." + name.partition(".")[2]
+        return self._by_name.get(name) or self._by_name.get(wildcard) or self.certificates[0]
+
+    def expired(self, now: datetime | None = None) -> Iterator[Certificate]:
+        """Those whose time is over."""
+        moment = datetime.now(UTC) if now is None else now
+        return (each for each in self.certificates if each.expired(moment))
+
+
+@attrs.define(eq=False)
+class CertificateFiles:
+    """Where the certificates of one application lie.
+
+    :param path: a PEM file; or a directory, in which each ``*.pem`` holds a chain and its key.
+    :param key: the PEM file of the key; None where it stands in ``path``.
+    """
+
+    path: Path
+    key: Path | None
+    _read_at: tuple[tuple[Path, int, int], ...] = attrs.field(default=(), init=False, repr=False)
+    _set: CertificateSet | None = attrs.field(default=None, init=False, repr=False)
+
+    def read(self) -> CertificateSet:
+        """The certificates as they are now; read again only where a file changed.
+
+        :raises CertificateError: where one cannot be used.
+        """
+        state = self._state()
+        if self._set is None or state != self._read_at:
+            self._set = CertificateSet(tuple(read_certificate(chain, self.key) for chain in self._chains()))
+            self._read_at = state
+        return self._set
+
+    def _chains(self) -> list[Path]:
+        if not is_directory(self.path):
+            return [self.path]
+        chains = sorted(self.path.glob("*.pem"))
+        if not chains:
+            raise CertificateError(f"{self.path} holds no *.pem file")
+        return chains
+
+    def _state(self) -> tuple[tuple[Path, int, int], ...]:
+        files = [*self._chains(), *([] if self.key is None else [self.key])]
+        try:
+            return tuple((file, (stat := file.stat()).st_mtime_ns, stat.st_ino) for file in files)
+        except OSError as error:
+            raise CertificateError(f"{error.filename}: {error.strerror}") from None

@@ -1,0 +1,111 @@
+"""TLS towards clients."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from collections.abc import Callable
+
+import attrs
+from OpenSSL import SSL
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from zope.interface import implementer
+
+from gateway.tls.certificates import Certificate, CertificateError, CertificateFiles, CertificateSet
+
+VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
+_FTP = b"ftp"  # the ALPN name of FTP (RFC 4217 in IANA's registry)
+
+
+@attrs.define(eq=False)
+class ServerTLS:
+    """What one application shows its clients.
+
+    :param files: its certificates.
+    :param minimum_version: the oldest version of TLS that is spoken: 1.2 or 1.3.
+    :param complain: called with the reason where changed files cannot be used; what was read before goes on.
+    """
+
+    files: CertificateFiles
+    minimum_version: str
+    complain: Callable[[str], None] = attrs.field(repr=False)
+    _last: CertificateSet = attrs.field(init=False, repr=False)
+    _complaint: str | None = attrs.field(default=None, init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._last = self.files.read()
+
+    def session(self) -> SessionTLS:
+        """The TLS of one client's session."""
+        try:
+            self._last, self._complaint = self.files.read(), None
+        except CertificateError as error:
+            if str(error) != self._complaint:
+                self._complaint = str(error)
+                self.complain(self._complaint)
+        return SessionTLS(self._last, self.minimum_version)
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+@attrs.define(eq=False)
+class SessionTLS:
+    """One client's TLS, control and data.
+
+    Its context, and so the keys of its session tickets, is its own: what resumes here was begun here, by the client
+    that has the control connection (RFC 4217 section 10.2).
+    """
+
+    certificates: CertificateSet = attrs.field(repr=False)
+    minimum_version: str
+    _identifier: bytes = attrs.field(factory=lambda: secrets.token_bytes(16), init=False, repr=False)
+    _contexts: dict[Certificate, SSL.Context] = attrs.field(factory=dict, init=False, repr=False)
+
+    def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        """For the control connection."""
+        return SSL.Connection(self._first, None)
+
+    def accept(self, data: socket.socket) -> SSL.Connection:
+        """For a data connection."""
+        connection = SSL.Connection(self._first, data)
+        connection.set_accept_state()
+        return connection
+
+    @property
+    def _first(self) -> SSL.Context:
+        return self._context(self.certificates.certificates[0])
+
+    def _context(self, certificate: Certificate) -> SSL.Context:
+        context = self._contexts.get(certificate)
+        if context is None:
+            context = self._contexts[certificate] = SSL.Context(SSL.TLS_SERVER_METHOD)
+            context.set_min_proto_version(VERSIONS[self.minimum_version])
+            context.set_options(SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_COMPRESSION | SSL.OP_CIPHER_SERVER_PREFERENCE)
+            context.set_session_id(self._identifier)
+            context.set_alpn_select_callback(_select)
+            context.set_tlsext_servername_callback(self._named)
+            certificate.install(context)
+        return context
+
+    def _named(self, connection: SSL.Connection) -> None:
+        name = connection.get_servername()
+        try:
+            text = None if name is None else name.decode("ascii")
+        except UnicodeDecodeError:
+            return
+        connection.set_context(self._context(self.certificates.choose(text)))
+
+
+def _select(connection: SSL.Connection, offered: list[bytes]) -> bytes:
+    """Ends a handshake that was meant for another protocol's server (ALPACA, CVE-2021-3618)."""
+    if _FTP not in offered:
+        raise SSL.Error("the client's ALPN does not offer ftp")
+    return _FTP
+
+
+def resumed(connection: SSL.Connection) -> bool:
+    """Whether a handshake that is complete resumed an earlier session of its context.
+
+    pyOpenSSL has no name for it, so this reaches below, and would fail loudly where it is moved.
+    """
+    return bool(SSL._lib.SSL_session_reused(connection._ssl))  # type: ignore[attr-defined]
