@@ -140,14 +140,15 @@ def _digest(blocks: Iterator[bytes]) -> str:
     return digest.hexdigest()
 
 
-def tree(root: Path, files: int) -> None:
-    """Makes a tree of files, some of them with names that are easily lost: spaces, at the front too, and UTF-8."""
-    names = ["plain-{}", "two words {}", " leading space {}", "Größe {}", "日本語 {}", "quote' {}", "a&b;c {}"]
-    folders = ["", "one", "one/two", " folder", "Ordner für Ä"]
+def tree(root: Path, files: int, leading_spaces: bool = True) -> None:
+    """Makes a tree of files, some of them empty, and some with names that are easily lost: spaces, UTF-8, quotes."""
+    space = " " if leading_spaces else ""
+    names = ["plain-{}", "two words {}", space + "leading space {}", "Größe {}", "日本語 {}", "quote' {}", "a&b;c {}"]
+    folders = ["", "one", "one/two", space + "folder", "Ordner für Ä"]
     for number in range(files):
         folder = root / folders[number % len(folders)]
         folder.mkdir(parents=True, exist_ok=True)
-        size = (number * 977) % 20000 if number % 10 else 0
+        size = number * 977 % 20_000
         (folder / names[number % len(names)].format(number)).write_bytes(content(size, number))
 
 

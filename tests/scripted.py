@@ -7,7 +7,6 @@ the origin has to answer while the test does something else, it plays a script i
 from __future__ import annotations
 
 import contextlib
-import gc
 import itertools
 import os
 import socket
@@ -360,14 +359,17 @@ def was_reset(connection: socket.socket) -> bool:
     return False
 
 
-def fill(connection: socket.socket, limit: int, quiet: float = 0.3) -> int:
-    """Sends zeros until nothing more is taken for ``quiet`` seconds, or ``limit`` is reached; how many were taken."""
+def fill(connection: socket.socket, limit: int, quiet: float = 0.3, pattern: bytes = b"\0") -> int:
+    """Sends the pattern over and over until nothing more is taken for ``quiet`` seconds, or ``limit`` bytes were.
+
+    :returns: how many bytes were taken.
+    """
     sent = 0
-    zeros = bytes(1 << 16)
+    block = pattern * (1 + (1 << 16) // len(pattern))
     connection.settimeout(quiet)
     with contextlib.suppress(TimeoutError):
         while sent < limit:
-            sent += connection.send(zeros[: limit - sent])
+            sent += connection.send(block[sent % len(pattern) :][: limit - sent])
     connection.settimeout(PATIENCE)
     return sent
 
@@ -379,7 +381,6 @@ def turn() -> None:
 
 def descriptors() -> int:
     """How many file descriptors this process has open, once the reactor has closed what it is about to close."""
-    gc.collect()
     turn()
     return len(os.listdir("/proc/self/fd"))
 
