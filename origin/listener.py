@@ -16,7 +16,16 @@ with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
     from pyftpdlib.ioloop import AsyncChat, IOLoop
     from pyftpdlib.servers import FTPServer
 
-__all__ = ["DummyAuthorizer", "FTPHandler", "IOLoop", "ImplicitTLSHandler", "Listener", "TLS_FTPHandler", "Waker"]
+__all__ = [
+    "DummyAuthorizer",
+    "FTPHandler",
+    "IOLoop",
+    "ImplicitTLSHandler",
+    "Listener",
+    "PassivePort",
+    "TLS_FTPHandler",
+    "Waker",
+]
 
 # A loop that finds no handler here, nor on the root logger, would set up logging for the whole process.
 logger = logging.getLogger("pyftpdlib")
@@ -55,6 +64,20 @@ class Listener(FTPServer):  # type: ignore[misc]  # pyftpdlib has no type hints
         super().close()
         for session in list(self._sessions):
             session.close()
+
+
+class PassivePort(FTPHandler.passive_dtp):  # type: ignore[misc]  # pyftpdlib has no type hints
+    """Where a client's data connection is awaited."""
+
+    def bind_af_unspecified(self, addr: tuple[str, int]) -> Any:
+        """Tell an address's family by a socket on trial, which is out of the loop again afterwards.
+
+        pyftpdlib would close that socket first, and then take its descriptor out of the loop, when it can be another
+        thread's already.
+        """
+        family = super().bind_af_unspecified(addr)
+        self.del_channel()
+        return family
 
 
 class ImplicitTLSHandler(TLS_FTPHandler):  # type: ignore[misc]  # pyftpdlib has no type hints

@@ -14,7 +14,16 @@ from attrs import Attribute, define, field, frozen
 from attrs.converters import optional
 from OpenSSL import SSL
 
-from origin.listener import DummyAuthorizer, FTPHandler, ImplicitTLSHandler, IOLoop, Listener, TLS_FTPHandler, Waker
+from origin.listener import (
+    DummyAuthorizer,
+    FTPHandler,
+    ImplicitTLSHandler,
+    IOLoop,
+    Listener,
+    PassivePort,
+    TLS_FTPHandler,
+    Waker,
+)
 from origin.tls import server_context
 
 Address = tuple[str, int]
@@ -180,6 +189,7 @@ class Origin:
             "authorizer": self._authorizer(),
             "passive_ports": self.passive_ports,
             "masquerade_address": self.masquerade_address,
+            "passive_dtp": PassivePort,
         }
         if self._tls is None:
             return type("Session", (FTPHandler,), options)

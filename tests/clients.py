@@ -98,8 +98,9 @@ def lftp(
         "ftp:sync-mode": "no" if in_bulk else "yes",
         "ftp:use-mlsd": "yes",  # a listing for people does not keep spaces in front of a name
     }
-    script = "".join(f"set {name} {value};" for name, value in settings.items())
-    return run("lftp", "-c", f"{script} open -u '{user},{password}' -p {port} {host}; {commands}", directory=directory)
+    script = [f"set {name} {value}" for name, value in settings.items()]
+    script += [f"open -u '{user},{password}' -p {port} {host}", commands]
+    return run("lftp", "-c", "; ".join(script), directory=directory)
 
 
 def content(size: int, seed: int = 0) -> bytes:
@@ -154,6 +155,4 @@ def tree(root: Path, files: int, leading_spaces: bool = True) -> None:
 
 def contents(root: Path) -> dict[str, str]:
     """What is in a tree: the SHA-256 of each file by its path, and "" for each directory."""
-    return {
-        str(path.relative_to(root)): "" if path.is_dir() else digest_of(path) for path in sorted(root.rglob("*"))
-    }
+    return {str(path.relative_to(root)): "" if path.is_dir() else digest_of(path) for path in sorted(root.rglob("*"))}

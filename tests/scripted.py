@@ -300,6 +300,17 @@ def no_mistakes() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _watched(toml: str) -> Iterator[RunningGateway]:
+    """A gateway whose sessions each end exactly once."""
+    with no_mistakes(), gateway(toml) as running:
+        yield running
+    begun, ended = (
+        sorted(record["session"] for record in running.journal.all(event)) for event in ("connect", "disconnect")
+    )
+    assert begun == ended == sorted(set(begun))
+
+
+@contextlib.contextmanager
 def stage(more: str = "", *, host: str = ORIGIN, source: str = "127.0.0.1", **keys: Any) -> Iterator[Stage]:
     """A gateway in front of a scripted origin, and one session, greeted.
 
@@ -308,9 +319,8 @@ def stage(more: str = "", *, host: str = ORIGIN, source: str = "127.0.0.1", **ke
     """
     keys = {"data_ports": PORTS, **keys}
     with (
-        no_mistakes(),
         ScriptedOrigin.at(host) as origin,
-        gateway(application(origin.address, more=more, **keys)) as running,
+        _watched(application(origin.address, more=more, **keys)) as running,
         contextlib.ExitStack() as stack,
     ):
         yield _greeted(running, origin, stack, source)
@@ -319,7 +329,7 @@ def stage(more: str = "", *, host: str = ORIGIN, source: str = "127.0.0.1", **ke
 @contextlib.contextmanager
 def before(origin: tuple[str, int], more: str = "") -> Iterator[RunningGateway]:
     """A gateway in front of whatever is at that address."""
-    with no_mistakes(), gateway(application(origin, PORTS, more=more)) as running:
+    with _watched(application(origin, PORTS, more=more)) as running:
         yield running
 
 

@@ -236,7 +236,7 @@ class ControlSession:
             self._send(refusal)
             return
         verb = VERBS.get(item.verb)
-        if item.verb == b"AUTH" and self._queue:
+        if item.verb == b"AUTH" and self._queue and not self._security.secure:
             self._injected()
             return
         if verb is not None and verb.kind is Kind.TLS and self.setting.tls.terminates:

@@ -57,9 +57,9 @@ def nothing_is_left(warm: None) -> Iterator[None]:
 def ended_once(running: RunningGateway, outcome: str, channels: int = 0) -> None:
     """The gateway's only session ended with that outcome, and told of each of its data channels."""
     assert running.journal.wait("disconnect")["outcome"] == outcome
-    running.journal.wait("dataChannel", channels) if channels else None
-    in_reactor(lambda: None)
-    assert len(running.journal.all("connect")) == 1
+    if channels:
+        running.journal.wait("dataChannel", channels)
+    turn()
     assert len(running.journal.all("disconnect")) == 1
     assert len(running.journal.all("dataChannel")) == channels
 
@@ -292,7 +292,6 @@ def test_the_client_is_gone_before_the_origin_answers(host: str) -> None:
             running.journal.wait("connect")
             client.close()
             assert running.journal.wait("disconnect")["outcome"] in ("client lost", "origin unreachable")
-            assert len(running.journal.all("disconnect")) == 1
 
 
 @pytest.mark.parametrize("ending", [finish, reset])
@@ -302,8 +301,7 @@ def test_a_rush_of_clients_that_go_at_once(ending: Callable[[socket.socket], Non
         for _ in range(40):
             ending(connect(running.address))
         running.journal.wait("connect", 40)
-        running.journal.wait("disconnect", 40)
-        assert len(running.journal.all("disconnect", outcome="client lost")) == 40
+        running.journal.wait("disconnect", 40, outcome="client lost")
 
 
 # When the origin is gone while a completion is held
@@ -383,6 +381,29 @@ def test_a_transfer_is_not_idle(early: bool, command: bytes) -> None:
         ended_once(on.running, "idle timeout", 1)
 
 
+def test_bytes_that_make_no_line_are_no_activity() -> None:
+    with stage("timeouts = { idle = 0.5 }") as on:
+        with pytest.raises((ConnectionError, AssertionError)):
+            for _ in range(40):
+                time.sleep(0.1)
+                on.client.send(b"N")
+                assert silent(on.client.socket, 0)
+        assert on.client.line() + b"\r\n" == IDLE
+        ended_once(on.running, "idle timeout")
+
+
+def test_commands_do_not_put_the_login_off() -> None:
+    with stage("timeouts = { login = 0.6 }") as on:
+        with contextlib.suppress(ConnectionError):
+            for _ in range(40):
+                on.client.send(b"XYZZY\r\n")
+                if on.client.line().startswith(b"421 "):
+                    break
+                time.sleep(0.1)
+        assert on.client.received.endswith(LOGIN)
+        ended_once(on.running, "login timeout")
+
+
 def test_a_client_that_does_not_log_in() -> None:
     with stage("timeouts = { login = 0.6 }") as on:
         assert on.exchange(b"USER user", b"331 Password?") == b"331 Password?"
@@ -391,11 +412,18 @@ def test_a_client_that_does_not_log_in() -> None:
         ended_once(on.running, "login timeout")
 
 
-@pytest.mark.parametrize("reply", [b"230 Come in.", b"230-Come\r\n230 in."])
-def test_a_client_that_logged_in_and_out_again(reply: bytes) -> None:
+@pytest.mark.parametrize("welcome", [b"USER user", b"PASS secret", b"ACCT account"])
+def test_a_client_that_logged_in_and_out_again(welcome: bytes) -> None:
     with stage("timeouts = { login = 0.6 }") as on:
-        on.exchange(b"USER user", b"331 Password?")
-        assert on.exchange(b"PASS secret", reply) == reply
+        for command, more in (
+            (b"USER user", b"331 Password?"),
+            (b"PASS secret", b"332 Account?"),
+            (b"ACCT account", b""),
+        ):
+            reply = b"230-Come\r\n230 in." if command == welcome else more
+            assert on.exchange(command, reply) == reply
+            if command == welcome:
+                break
         assert silent(on.client.socket, 1)
         assert on.exchange(b"REIN", b"220 Anew.") == b"220 Anew."
         assert read_all(on.client.socket) == LOGIN
@@ -614,4 +642,4 @@ def test_stopping_does_not_wait_for_ever(moment: Callable[[Stage], int]) -> None
 def test_stopping_does_not_wait_for_clients_that_do_not_read() -> None:
     with stage() as on, on.another().client:
         in_reactor(on.running.service.stopService)
-        assert len(on.running.journal.all("disconnect", outcome="gateway stopped")) == 2
+        assert on.running.journal.wait("disconnect", 2, outcome="gateway stopped")

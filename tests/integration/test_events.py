@@ -212,9 +212,12 @@ def test_the_log_has_a_line_for_each_event(log: list[str]) -> None:
         in_reactor(lambda: None)
         assert "[ftp.example.com] connect session=1 client=127.0.0.1" in "\n".join(log)
         assert any(
-            '[ftp.example.com] commandRefused session=1 client=127.0.0.1 verb=PORT reply="502 ' in line for line in log
+            '[ftp.example.com] commandRefused session=1 client=127.0.0.1 verb=PORT reply="502 ' in line
+            for line in log
         )
-        assert any('[ftp.example.com] disconnect session=1 client=127.0.0.1 outcome="client lost"' in line for line in log)
+        assert any(
+            '[ftp.example.com] disconnect session=1 client=127.0.0.1 outcome="client lost"' in line for line in log
+        )
 
 
 def test_what_a_log_line_quotes_cannot_forge_another(log: list[str]) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import ftplib
 import hashlib
 import io
+import os
 import re
 import resource
 import shutil
@@ -30,6 +31,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from origin import Origin
+from origin.listener import IOLoop
 from origin.samples import SAMPLES, write_samples
 from origin.server import render_address
 from tests.tls import Pair, certificates
@@ -153,6 +155,30 @@ class TestTransfers:
             with logged_in(origin.address) as client:
                 assert client.makepasv()[1] in ports
                 assert retrieved(client, "welcome.txt") == SAMPLES["welcome.txt"]
+
+    @needs_ipv6
+    def test_no_descriptor_is_closed_before_the_loop_forgets_it(
+        self, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It could be another thread's by then."""
+        forgotten: list[int] = []
+        closed: list[int] = []
+        unregister = IOLoop.unregister
+
+        def watched(loop: IOLoop, fd: int) -> None:
+            if fd in loop.socket_map:
+                forgotten.append(fd)
+                try:
+                    os.fstat(fd)
+                except OSError:
+                    closed.append(fd)
+            unregister(loop, fd)
+
+        monkeypatch.setattr(IOLoop, "unregister", watched)
+        with Origin(root, listen=("::1", 0), users=USERS) as origin, logged_in(origin.address) as client:
+            assert retrieved(client, "welcome.txt") == SAMPLES["welcome.txt"]
+        assert forgotten
+        assert not closed
 
 
 class TestLogin:

@@ -116,7 +116,7 @@ def test_ftplib(root: Path, running: RunningGateway, session: Session) -> None:
         ftp.delete("folder/two words")
         ftp.rmd("folder")
         for command in ("RETR missing", "RETR missing/file", "STOR missing/file"):
-            with pytest.raises(ftplib.error_perm, match="55[0-9]"):
+            with pytest.raises(ftplib.error_perm, match=r"55[0-9]"):
                 ftp.transfercmd(command)
         assert ftp.sendcmd("STAT")
         assert ftp.sendcmd("HELP")
@@ -142,8 +142,8 @@ def test_large_files(root: Path, session: Session) -> None:
         ftp.retrbinary("RETR download", compare, MEBIBYTE)
         assert not at_hand
         assert next(blocks, None) is None
-        with (root / "download").open("rb") as file:
-            ftp.storbinary("STOR upload", file, MEBIBYTE)
+        with (root / "download").open("rb") as upload:
+            ftp.storbinary("STOR upload", upload, MEBIBYTE)
         assert digest_of(root / "upload") == digest_of(root / "download")
 
 
@@ -201,9 +201,7 @@ def test_curl(server: Server, root: Path, here: Path, running: RunningGateway, p
 
 
 @pytest.mark.parametrize("in_bulk", [False, True], ids=["one by one", "in bulk"])
-def test_lftp(
-    server: Server, root: Path, here: Path, running: RunningGateway, passive: str, in_bulk: bool
-) -> None:
+def test_lftp(server: Server, root: Path, here: Path, running: RunningGateway, passive: str, in_bulk: bool) -> None:
     # Pure-FTPd puts _ in the place of a space in front of a name.
     tree(here / "tree", 30, leading_spaces=server.name != "pure-ftpd")
     process = lftp(

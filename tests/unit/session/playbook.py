@@ -174,6 +174,14 @@ _EVENTS: tuple[tuple[str, Callable[..., on.Event]], ...] = (
     ("data connected", on.DataConnected),
     ("data delivered to (.*)", lambda side: on.DataDelivered(Towards(side))),
     ("data ended", on.DataEnded),
+    ("data ended, insecure", lambda: on.DataEnded(insecure=True)),
+    ("client secured", on.ClientSecured),
+    ("client fails in TLS: (.*)", on.ClientTLSFailed),
+    ("origin secured", on.OriginSecured),
+    ("origin fails in TLS: (.*)", on.OriginTLSFailed),
+    ("injected", on.Injected),
+    ("opaque bytes", on.OpaqueMoved),
+    ("opaque data channels: (.*)", lambda count: on.OpaqueChannels(int(count))),
     ("deadline (.*)", lambda name: on.DeadlinePassed(Deadline(name))),
     ("draining", on.Draining),
     ("stopped", on.Stopped),
@@ -188,6 +196,16 @@ def _told(action: do.Action) -> str:
             return f"client: {_text(data)}"
         case do.SendToOrigin(data):
             return f"origin: {_text(data)}"
+        case do.StartClientTLS(b""):
+            return "client: TLS"
+        case do.StartClientTLS(data):
+            return f"client: {_text(data)} -> TLS"
+        case do.StartOriginTLS():
+            return "origin: TLS"
+        case do.GoOpaque(data):
+            return f"client: {_text(data)} -> opaque"
+        case do.BeginData(secure):
+            return "begin data with TLS" if secure else "begin data"
         case do.OpenData(origin_port, public_port):
             return f"open data, origin {origin_port}, public {public_port}"
         case do.DialData():
