@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import select
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -64,11 +63,6 @@ def ended_once(running: RunningGateway, outcome: str, channels: int = 0) -> None
     assert len(running.journal.all("dataChannel")) == channels
 
 
-def silent(connection: socket.socket, seconds: float = 0.3) -> bool:
-    """Whether nothing comes for that long."""
-    return not select.select([connection], [], [], seconds)[0]
-
-
 # Moments of a session; each gives how many data channels it has opened
 
 
@@ -114,12 +108,7 @@ def connected(on: Stage) -> int:
 
 
 def dialling(on: Stage) -> int:
-    data = on.own(DataPort.at(ORIGIN, backlog=0))
-    for _ in range(8):
-        waiting = on.own(socket.socket())
-        waiting.setblocking(False)
-        waiting.connect_ex(data.listener.getsockname())
-    on.passive(data=data)
+    on.passive(data=DataPort.deaf(ORIGIN))
     on.client.send(b"RETR a\r\n")
     turn()
     return 1
@@ -271,27 +260,18 @@ def test_a_quit_in_the_middle_of_a_transfer_waits_for_its_end() -> None:
 
 @pytest.mark.parametrize("ending", [finish, reset])
 def test_the_client_is_gone_before_the_greeting(ending: Callable[[socket.socket], None]) -> None:
-    with ScriptedOrigin.at() as origin, before(origin.address) as running:
-        client = connect(running.address)
-        with origin.accept() as control:
-            ending(client)
-            assert control.hear() == b""
-            ended_once(running, "client lost")
+    with stage(greeting=None) as on:
+        ending(on.client.socket)
+        assert on.control.hear() == b""
+        ended_once(on.running, "client lost")
 
 
 @pytest.mark.parametrize("host", [ORIGIN, "nowhere.invalid"])
 def test_the_client_is_gone_before_the_origin_answers(host: str) -> None:
-    with contextlib.ExitStack() as stack:
-        data = stack.enter_context(DataPort.at(ORIGIN, backlog=0))
-        for _ in range(8):
-            waiting = stack.enter_context(socket.socket())
-            waiting.setblocking(False)
-            waiting.connect_ex(data.listener.getsockname())
-        with before((host, data.port)) as running:
-            client = connect(running.address)
+    with DataPort.deaf(ORIGIN) as deaf, before((host, deaf.port)) as running:
+        with connect(running.address):
             running.journal.wait("connect")
-            client.close()
-            assert running.journal.wait("disconnect")["outcome"] in ("client lost", "origin unreachable")
+        assert running.journal.wait("disconnect")["outcome"] in ("client lost", "origin unreachable")
 
 
 @pytest.mark.parametrize("ending", [finish, reset])
@@ -596,12 +576,10 @@ def test_stopping_ends_idle_sessions(moment: Callable[[Stage], int]) -> None:
 
 
 def test_stopping_ends_sessions_that_have_only_begun() -> None:
-    with ScriptedOrigin.at() as origin, before(origin.address) as running:
-        with Conversation.to(running.address) as client, origin.accept() as control:
-            with stopping(Stage(running, origin, client, control, contextlib.ExitStack())):
-                assert read_all(client.socket) == STOPPING
-                assert control.hear() == b""
-                ended_once(running, "gateway stopped")
+    with stage(greeting=None) as on, stopping(on):
+        assert read_all(on.client.socket) == STOPPING
+        assert on.control.hear() == b""
+        ended_once(on.running, "gateway stopped")
 
 
 @pytest.mark.parametrize("command", [b"RETR a", b"STOR a"])

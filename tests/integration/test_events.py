@@ -36,7 +36,7 @@ def told(on: Stage, event: str, **fields: object) -> dict[str, object]:
     assert (record["application"], record["session"], record["client"]) == ("ftp.example.com", 1, "127.0.0.1")
     assert record.keys() == COMMON | fields.keys()
     for key, value in fields.items():
-        assert record[key] == value or value is float and 0 <= record[key] < 20, (key, record)
+        assert record[key] == value or (value is float and 0 <= record[key] < 20), (key, record)
     return record
 
 

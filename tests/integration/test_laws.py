@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import random
 import socket
-import threading
 from collections.abc import Iterator
 
 import pytest
@@ -19,7 +18,6 @@ from tests.scripted import (
     DataPort,
     OriginControl,
     ScriptedOrigin,
-    Stage,
     before,
     comes_to_rest,
     commas,
@@ -48,11 +46,6 @@ def pieces(chance: random.Random, data: bytes) -> Iterator[bytes]:
         cut = chance.choice([1, 2, 3, 10, 100, 1000])
         yield data[:cut]
         data = data[cut:]
-
-
-def in_background(work: threading.Thread) -> threading.Thread:
-    work.start()
-    return work
 
 
 # 1. Replies reach the client in the order of its commands, local answers included.
@@ -91,7 +84,7 @@ def test_replies_keep_the_order_of_commands(chance: random.Random) -> None:
                 for piece in pieces(chance, b"".join(command + b"\r\n" for command in commands)):
                     client.send(piece)
 
-            asking = in_background(threading.Thread(target=ask))
+            asking = in_background(ask)
             for reply in expected:
                 last = client.reply().splitlines()[-1]
                 assert last == reply if reply.startswith(b"250") else last.startswith(reply)
@@ -175,29 +168,24 @@ def test_the_origins_address_never_reaches_the_client(host: str, chance: random.
             return b"%d %s" % (code, speech())
         return b"\r\n".join([b"%d-%s" % (code, speech()), *inner, b"%d %s" % (code, speech())])
 
-    with ScriptedOrigin.at(host) as origin, before(origin.address, 'public_address = "203.0.113.7"') as running:
+    with stage('public_address = "203.0.113.7"', host=host) as on:
         for _ in range(10):
-            with contextlib.ExitStack() as stack:
-                client = stack.enter_context(Conversation.to(running.address))
-                control = stack.enter_context(origin.accept())
-                on = Stage(running, origin, client, control, stack)
-                control.say(reply(220))
-                client.reply()
-                for code in (200, 257, 331, 450, 500, 502, 530, 550):
-                    on.exchange(chance.choice([b"PWD", b"STAT", b"HELP", b"FEAT", b"USER a"]), reply(code))
-                with control.data_port() as data:
-                    on.exchange(b"EPSV", b"229 %s (|||%d|)" % (speech().replace(b"(", b""), data.port))
-                    on.dial(data.port)
-                    with data.accept():
-                        on.exchange(b"RETR a", reply(150))
-                        on.exchange(b"NOOP", reply(200))
-                    control.say(reply(226))
-                    client.reply()
-                control.say(reply(421))
-                client.reply()
-                assert client.at_end()
-                client.received = client.received.replace(b"203.0.113.7", b"")
-                assert not [form for form in spelled if form in client.received], client.received
+            on = on.another(greeting=reply(220))
+            for code in (200, 257, 331, 450, 500, 502, 530, 550):
+                on.exchange(chance.choice([b"PWD", b"STAT", b"HELP", b"FEAT", b"USER a"]), reply(code))
+            data = on.own(on.control.data_port())
+            on.exchange(b"EPSV", b"229 %s (|||%d|)" % (speech().replace(b"(", b""), data.port))
+            on.dial(data.port)
+            with data.accept():
+                on.exchange(b"RETR a", reply(150))
+                on.exchange(b"NOOP", reply(200))
+            on.control.say(reply(226))
+            on.client.reply()
+            on.control.say(reply(421))
+            on.client.reply()
+            assert on.client.at_end()
+            told = on.client.received.replace(b"203.0.113.7", b"")
+            assert not [form for form in spelled if form in told], told
 
 
 # 4. A 227 or 229 is sent only once the port listens, in one write.
@@ -317,7 +305,7 @@ def test_neither_end_of_a_transfer_is_out_of_order(chance: random.Random) -> Non
             source, sink = (at_origin, at_client) if to_client else (at_client, at_origin)
             on.control.say(b"226 Done.")
             assert on.client.reply() == b"150 Come."
-            sending = in_background(threading.Thread(target=source.sendall, args=(content,)))
+            sending = in_background(source.sendall, content)
             assert read_exactly(sink, len(content)) == content
             sending.join()
             on.client.socket.settimeout(0.05)
@@ -366,38 +354,33 @@ def test_a_cut_stream_never_looks_whole(chance: random.Random) -> None:
 
 
 def test_every_session_ends_once(chance: random.Random) -> None:
-    with stage():
+    with stage():  # the first gateway of a run opens what all share
         pass
-    left = descriptors()
-    with ScriptedOrigin.at() as origin, before(origin.address) as running:
-        channels = 0
-        with contextlib.ExitStack() as stack:
-            for _ in range(30):
-                client = stack.enter_context(Conversation.to(running.address))
-                control = stack.enter_context(origin.accept())
-                on = Stage(running, origin, client, control, stack)
-                if chance.random() < 0.8:
-                    control.say(b"220 Ready.")
-                    client.reply()
-                    for _ in range(chance.randrange(4)):
-                        on.exchange(b"NOOP", b"200 Fine.")
-                    if chance.random() < 0.7:
-                        step = chance.choice([on.passive, lambda on=on: on.transfer(b"RETR a")])
-                        step()
-                        channels += 1
-                for end in chance.sample([client, control, *on.connections], k=chance.randrange(1, 3)):
-                    connection = end if isinstance(end, socket.socket) else end.socket
-                    chance.choice([reset, socket.socket.close])(connection)
-                if chance.random() < 0.3:
-                    with contextlib.suppress(OSError):
-                        client.send(b"QUIT\r\nNOOP\r\n" * 50)
-        for number in range(1, 31):
-            running.journal.wait("connect", session=number)
-            running.journal.wait("disconnect", session=number)
-        running.journal.wait("dataChannel", channels) if channels else None
-        assert len(running.journal.all("connect")) == len(running.journal.all("disconnect")) == 30
-        assert len(running.journal.all("dataChannel")) == channels
-    assert descriptors() == left
+    before = descriptors()
+    channels = 0
+    with stage() as on:
+        for _ in range(30):
+            on = on.another(greeting=None)
+            if chance.random() < 0.8:
+                on.control.say(b"220 Ready.")
+                assert on.client.reply() == b"220 Ready."
+                for _ in range(chance.randrange(4)):
+                    on.exchange(b"NOOP", b"200 Fine.")
+                if chance.random() < 0.4:
+                    on.passive()
+                    channels += 1
+                elif chance.random() < 0.6:
+                    on.transfer(b"RETR a")
+                    channels += 1
+            ends = [on.client.socket, on.control.socket, *on.connections]
+            for connection in chance.sample(ends, k=chance.randrange(3)):
+                chance.choice([reset, socket.socket.close])(connection)
+            if chance.random() < 0.3:
+                with contextlib.suppress(OSError):
+                    on.client.send(b"QUIT\r\nNOOP\r\n" * 50)
+    assert len(on.running.journal.all("disconnect")) == 31  # each session one: all tests look at that
+    assert len(on.running.journal.all("dataChannel")) == channels
+    assert descriptors() == before
 
 
 # 10. Every buffer is bounded; when one is full, reading stops, and nothing is dropped.
@@ -422,7 +405,7 @@ def test_floods_from_all_sides_are_held_back_and_arrive() -> None:
 
         at_client.shutdown(socket.SHUT_WR)
         at_origin.shutdown(socket.SHUT_WR)
-        drains = [in_background(threading.Thread(target=drain, args=(end,))) for end in (at_client, at_origin)]
+        drains = [in_background(drain, end) for end in (at_client, at_origin)]
         for thread in drains:
             thread.join()
         assert (received[at_client], received[at_origin]) == (sent[at_origin], sent[at_client])

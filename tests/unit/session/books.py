@@ -199,8 +199,9 @@ class Books:
 
     def auth(self, data: bytes) -> None:
         """The client is told that its TLS begins, here or at the origin."""
-        line = self.waiting[0]
-        assert line.verb == b"AUTH" and line is self.sent[-1], "law 11: nothing came behind it"
+        line = self.sent[-1]
+        assert line.verb == b"AUTH", "law 11: nothing came behind it"
+        assert self.hostile or self.waiting == [line], "law 1"
         assert data.startswith(b"234 ") and not any(secret in data for secret in _SECRET)
         line.answered = True
         self.private = line.argument in (b"SSL", b"TLS-P")
