@@ -107,7 +107,7 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, A
         with FTP() as ftp:
             ftp.connect(*running.places["right"])
             ftp.login("user", "secret")
-            _, port = parse229(ftp.sendcmd("EPSV"), ftp.sock.getpeername())
+            _, port = parse229(ftp.sendcmd("EPSV"), running.places["right"])
             socket.create_connection(("127.0.0.1", port), source_address=("127.0.0.7", 0)).close()
             running.journal.wait("strangerRefused")
             ftp.retrbinary("RETR file", bytes)

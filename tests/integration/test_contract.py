@@ -18,6 +18,7 @@ from tests.scripted import (
     Stage,
     before,
     commas,
+    connect,
     read_all,
     read_exactly,
     stage,
@@ -761,6 +762,13 @@ def test_a_client_is_not_told_where_the_origin_is_that_does_not_answer(place, ou
                 assert running.journal.wait("originError")["reason"]
                 assert running.journal.wait("disconnect")["outcome"] == outcome
             there.close()
+
+
+def test_a_client_may_go_while_the_origins_name_is_looked_up() -> None:
+    with before(("origin.invalid", 21)) as running:
+        with connect(running.address):
+            running.journal.wait("connect")
+        assert running.journal.wait("disconnect")["outcome"] in ("client lost", "origin unreachable")
 
 
 @pytest.mark.parametrize("said", [b"", b"2", b"220", b"220-Hello\r\n", b"220-Hello\r\n220 Re"])

@@ -25,6 +25,7 @@ from tests.scripted import (
     read_all,
     read_exactly,
     reset,
+    silent,
     stage,
     turn,
     was_reset,
@@ -266,12 +267,11 @@ def test_the_client_is_gone_before_the_greeting(ending: Callable[[socket.socket]
         ended_once(on.running, "client lost")
 
 
-@pytest.mark.parametrize("host", [ORIGIN, "nowhere.invalid"])
-def test_the_client_is_gone_before_the_origin_answers(host: str) -> None:
-    with DataPort.deaf(ORIGIN) as deaf, before((host, deaf.port)) as running:
+def test_the_client_is_gone_before_the_origin_answers() -> None:
+    with DataPort.deaf(ORIGIN) as deaf, before((deaf.host, deaf.port)) as running:
         with connect(running.address):
             running.journal.wait("connect")
-        assert running.journal.wait("disconnect")["outcome"] in ("client lost", "origin unreachable")
+        ended_once(running, "client lost")
 
 
 @pytest.mark.parametrize("ending", [finish, reset])

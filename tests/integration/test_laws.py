@@ -24,6 +24,7 @@ from tests.scripted import (
     connect,
     descriptors,
     fill,
+    in_background,
     read_all,
     read_exactly,
     reset,
