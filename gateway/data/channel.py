@@ -108,8 +108,8 @@ class DataChannel:
     route: Route
     owner: Owner = attrs.field(repr=False)
     make_pump: Callable[[bool], Pump] = attrs.field(default=best_pump, repr=False)
-    dialled: bool = attrs.field(default=False, init=False)
     lasting = False
+    _dialled: bool = attrs.field(default=False, init=False)
     _begun: bool = attrs.field(init=False)
     _candidates: list[tuple[Leg, Address]] = attrs.field(factory=list, init=False, repr=False)
     _secure_client: Security | None = attrs.field(default=None, init=False, repr=False)
@@ -129,6 +129,14 @@ class DataChannel:
     def peers(self) -> Network | None:
         """Whose connections are accepted; None for anyone's."""
         return self.route.peers
+
+    @property
+    def dialled(self) -> bool:
+        """Whether the origin's port has accepted.
+
+        The kernel knows it before the reactor tells; the origin may have given the port to another session by then.
+        """
+        return self._dialled or (self._origin is not None and self._origin.connected)
 
     @_begun.default
     def _needs_no_beginning(self) -> bool:
@@ -264,7 +272,7 @@ class DataChannel:
         if code:
             self._end(Ending.ORIGIN_UNREACHABLE, os.strerror(code))
             return
-        self.dialled = True
+        self._dialled = True
         if self.route.secure_origin is None:
             self._origin_secured(None)
         else:

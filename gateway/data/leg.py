@@ -52,6 +52,15 @@ class Leg:
         # What arrives in small pieces goes on in small pieces, without waiting for the peer's acknowledgement.
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
+    @property
+    def connected(self) -> bool:
+        """Whether the peer accepted, and the connection is up."""
+        try:
+            self.socket.getpeername()
+        except OSError:
+            return False
+        return True
+
     def watch_reads(self, on: bool) -> None:
         """Whether ``readable`` is called."""
         if on:
