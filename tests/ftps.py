@@ -6,7 +6,6 @@ import contextlib
 import ftplib
 import json
 import ssl
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -69,11 +68,14 @@ class FTPS(FTP, ftplib.FTP_TLS):
         if not self._prot_p:
             return connection, size
         session = None if self.resumes is None else self.resumes.sock.session
-        try:
-            return self.context.wrap_socket(connection, server_hostname=self.host, session=session), size
-        except BaseException:
-            connection.close()
-            raise
+        # Python would take an end without close_notify, and even a reset, for the end of the file.
+        with contextlib.ExitStack() as stack:
+            stack.callback(connection.close)
+            secure = self.context.wrap_socket(
+                connection, server_hostname=self.host, session=session, suppress_ragged_eofs=False
+            )
+            stack.pop_all()
+        return secure, size
 
 
 @attrs.frozen
@@ -103,12 +105,18 @@ def secured(
     with FTPS(account.ca, passive, implicit=account.implicit, version=version) as ftp:
         ftp.connect(account.name, account.port)
         ftp.login(account.user, account.password)
-        ftp.prot_p() if private else ftp.prot_c()
+        ftp.prot_p()  # with PBSZ, without which PROT is refused
+        if not private:
+            ftp.prot_c()
         yield ftp
 
 
+class Failed(Exception):
+    """A client program did not do what it was to do. The text is what it said."""
+
+
 class Client(Protocol):
-    """One that carries files in a session of its own; it raises where the gateway refuses."""
+    """One that carries files in a session of its own; it raises what goes wrong."""
 
     def put(self, account: Account, *files: Path) -> None:
         """Stores the files, by their own names."""
@@ -207,4 +215,4 @@ class Lftp:
 def _succeed(*command: str | Path, directory: Path, stdin: str = "") -> None:
     done = run(*command, directory=directory, stdin=stdin)
     if done.returncode:
-        raise subprocess.CalledProcessError(done.returncode, command, done.stdout, done.stderr)
+        raise Failed(done.stderr.decode())

@@ -19,6 +19,7 @@ from gateway.data.pump import Pump, best_pump
 from gateway.data.secure import SecureLeg, Security
 
 _MAX_CANDIDATES = 4  # connections that wait to show whether they are the client
+_NO_HANDSHAKE = "no TLS handshake in time"
 
 
 class Reactor(IReactorFDSet, IReactorTime):
@@ -110,6 +111,7 @@ class DataChannel:
     make_pump: Callable[[bool], Pump] = attrs.field(default=best_pump, repr=False)
     dialled: bool = attrs.field(default=False, init=False)
     lasting = False
+    spoke = 0.0  # is asked of those that last alone
     _begun: bool = attrs.field(init=False)
     _candidates: list[tuple[Leg, Address]] = attrs.field(factory=list, init=False, repr=False)
     _secure_client: Security | None = attrs.field(default=None, init=False, repr=False)
@@ -201,14 +203,17 @@ class DataChannel:
 
     def accepted(self, connection: socket.socket, address: Address) -> None:
         """Somebody who may be the client came."""
-        self._cancel("accept")
         leg = Leg(self.reactor, connection)
+        if len(self._candidates) == _MAX_CANDIDATES:
+            leg.reset()
+            self.owner.data_refused(address, "too many connections at once")
+            return
         self._candidates.append((leg, address))
         self.dial()
         if self._begun:
             self._welcome(leg, address)
-        elif len(self._candidates) == _MAX_CANDIDATES:
-            self.ports.leave(self.route.public, self)
+        else:
+            self._cancel("accept")
 
     def stranger(self, address: Address) -> None:
         """Somebody else came."""
@@ -220,7 +225,15 @@ class DataChannel:
 
     def _await_client(self) -> None:
         self._cancel("accept")
-        self._timers["accept"] = self.reactor.callLater(self.route.accept_timeout, self._end, Ending.NO_CLIENT)
+        self._timers["accept"] = self.reactor.callLater(self.route.accept_timeout, self._client_missing)
+
+    def _client_missing(self) -> None:
+        if not self._candidates:
+            self._end(Ending.NO_CLIENT)
+            return
+        for _, address in self._candidates:
+            self.owner.data_refused(address, _NO_HANDSHAKE)
+        self._end(Ending.CLIENT_TLS, _NO_HANDSHAKE)
 
     def _welcome(self, leg: Leg, address: Address) -> None:
         """Takes a candidate for the client, once it has shown to be where it has to."""

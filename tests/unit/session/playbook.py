@@ -174,6 +174,14 @@ _EVENTS: tuple[tuple[str, Callable[..., on.Event]], ...] = (
     ("data connected", on.DataConnected),
     ("data delivered to (.*)", lambda side: on.DataDelivered(Towards(side))),
     ("data ended", on.DataEnded),
+    ("data ended, insecure", lambda: on.DataEnded(insecure=True)),
+    ("client secured", on.ClientSecured),
+    ("client TLS fails: (.*)", on.ClientTLSFailed),
+    ("origin secured", on.OriginSecured),
+    ("origin TLS fails: (.*)", on.OriginTLSFailed),
+    ("bytes in the clear", on.Injected),
+    ("opaque bytes", on.OpaqueMoved),
+    (r"opaque channels: (\d+)", lambda count: on.OpaqueChannels(int(count))),
     ("deadline (.*)", lambda name: on.DeadlinePassed(Deadline(name))),
     ("draining", on.Draining),
     ("stopped", on.Stopped),
@@ -190,6 +198,14 @@ def _told(action: do.Action) -> str:
             return f"origin: {_text(data)}"
         case do.OpenData(origin_port, public_port):
             return f"open data, origin {origin_port}, public {public_port}"
+        case do.StartClientTLS(data):
+            return f"client TLS behind: {_text(data)}" if data else "client TLS"
+        case do.StartOriginTLS():
+            return "origin TLS"
+        case do.GoOpaque(data):
+            return f"opaque behind: {_text(data)}"
+        case do.BeginData(secure):
+            return f"begin data, {'secure' if secure else 'clear'}"
         case do.DialData():
             return "dial data"
         case do.ReleaseData():

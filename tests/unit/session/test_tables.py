@@ -5,13 +5,27 @@ from collections.abc import Mapping
 
 import pytest
 
-from gateway.session.tables import DATA, LOGIN, PHASE, TRANSFER, Cause, Data, Login, Machine, Phase, Transfer
+from gateway.session.tables import (
+    DATA,
+    LOGIN,
+    PHASE,
+    SECURITY,
+    TRANSFER,
+    Cause,
+    Data,
+    Login,
+    Machine,
+    Phase,
+    Security,
+    Transfer,
+)
 
 TABLES: list[tuple[Mapping[tuple[enum.Enum, Cause], enum.Enum], enum.Enum]] = [
     (PHASE, Phase.NEW),
     (LOGIN, Login.OUT),
     (DATA, Data.NONE),
     (TRANSFER, Transfer.NONE),
+    (SECURITY, Security.CLEAR),
 ]
 
 
