@@ -114,7 +114,7 @@ def _readable(strict: Converter, table: type, value: object) -> dict[str, Any]:
     for attribute in attrs.fields(table):
         name, kind = attribute.name, attribute.type
         if name not in value:
-            if attribute.default is not attrs.NOTHING and not isinstance(attribute.default, attrs.Factory):
+            if attribute.default is not attrs.NOTHING and not is_table(kind):
                 found[name] = attribute.default
         elif is_table(kind):
             found[name] = _readable(strict, kind, value[name])

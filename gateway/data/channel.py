@@ -114,6 +114,7 @@ class DataChannel:
     spoke = 0.0  # is asked of those that last alone
     _begun: bool = attrs.field(init=False)
     _candidates: list[tuple[Leg, Address]] = attrs.field(factory=list, init=False, repr=False)
+    _receives: bool | None = attrs.field(default=None, init=False, repr=False)  # whether the client does
     _secure_client: Security | None = attrs.field(default=None, init=False, repr=False)
     _origin_ready: bool = attrs.field(default=False, init=False)
     _client: Leg | None = attrs.field(default=None, init=False)
@@ -166,14 +167,17 @@ class DataChannel:
             self.route.connect_timeout, self._end, Ending.ORIGIN_UNREACHABLE, "connect timeout"
         )
 
-    def begin(self, secure_client: Security | None) -> None:
+    def begin(self, secure_client: Security | None, to_client: bool | None) -> None:
         """The transfer begins: the client's leg becomes secure in this way, or stays plain. Once is enough.
 
         A channel whose client may be secure relays nothing before.
+
+        :param to_client: which way the bytes of the transfer go; None where that is not known.
         """
         if self._begun or self._ended:
             return
         self._begun = True
+        self._receives = to_client
         self._secure_client = secure_client
         self._watch_for_stalls()
         self._await_client()
@@ -353,7 +357,8 @@ class DataChannel:
         if leg is self._origin:
             from_it, to_it = to_it, from_it
         sent_all = from_it.done and not to_it.bytes
-        got_all = to_it.done and not from_it.bytes and isinstance(leg, SecureLeg)
+        receives = self._receives in (None, leg is self._client)
+        got_all = receives and to_it.done and not from_it.bytes and isinstance(leg, SecureLeg)
         return sent_all or got_all
 
     def _cancel(self, name: str) -> None:

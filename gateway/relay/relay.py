@@ -227,9 +227,10 @@ class Relay:
                 self._start_origin_tls()
             case do.GoOpaque(data):
                 self._go_opaque(data)
-            case do.BeginData(secure):
+            case do.BeginData(secure, towards):
                 assert self._data is not None
-                self._data.channel.begin(self._client_security() if secure else None)
+                to_client = None if towards is None else towards is on.Towards.CLIENT
+                self._data.channel.begin(self._client_security() if secure else None, to_client)
             case do.DialData():
                 assert self._data is not None
                 self._data.channel.dial()

@@ -204,8 +204,9 @@ def _told(action: do.Action) -> str:
             return "origin TLS"
         case do.GoOpaque(data):
             return f"opaque behind: {_text(data)}"
-        case do.BeginData(secure):
-            return f"begin data, {'secure' if secure else 'clear'}"
+        case do.BeginData(secure, towards):
+            to = "" if towards is None else f" to {towards.value}"
+            return f"begin data{to}, {'secure' if secure else 'clear'}"
         case do.DialData():
             return "dial data"
         case do.ReleaseData():

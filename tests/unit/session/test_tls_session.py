@@ -166,10 +166,10 @@ class TestClient:
         play(CONNECTED)
         play("""
             client: RETR file
-                begin data, clear
+                begin data to client, clear
                 origin: RETR file
             origin: 150 coming
-                begin data, clear
+                begin data to client, clear
                 client: 150 coming
             client: AUTH TLS
             data delivered to client
@@ -518,10 +518,10 @@ class TestData:
     def test_a_transfer_begins_with_its_command(self) -> None:
         self.private()("""
             client: STOR file
-                begin data, secure
+                begin data to origin, secure
                 origin: STOR file
             origin: 150 go on
-                begin data, secure
+                begin data to origin, secure
                 client: 150 go on
             data delivered to origin
             origin: 226 done
@@ -536,7 +536,7 @@ class TestData:
             client: RETR file
                 dial data
             data connected
-                begin data, clear
+                begin data to client, clear
                 origin: RETR file
         """)
 
@@ -566,10 +566,10 @@ class TestData:
         play = self.private()
         play(f"""
 client: RETR file
-    begin data, secure
+    begin data to client, secure
     origin: RETR file
 origin: 150 coming
-    begin data, secure
+    begin data to client, secure
     client: 150 coming
 data ended, insecure
 origin: {reply}
@@ -580,10 +580,10 @@ origin: {reply}
         play = self.private()
         play("""
             client: RETR file
-                begin data, secure
+                begin data to client, secure
                 origin: RETR file
             origin: 150 coming
-                begin data, secure
+                begin data to client, secure
                 client: 150 coming
             origin: 226 done
             data ended, insecure
@@ -593,7 +593,7 @@ origin: {reply}
         play(CONNECTED)
         play("""
             client: RETR file
-                begin data, secure
+                begin data to client, secure
                 origin: RETR file
             data delivered to client
             origin: 226 done
@@ -604,10 +604,10 @@ origin: {reply}
     def test_a_handshake_that_fails_under_an_abort(self) -> None:
         self.private()("""
             client: RETR file
-                begin data, secure
+                begin data to client, secure
                 origin: RETR file
             origin: 150 coming
-                begin data, secure
+                begin data to client, secure
                 client: 150 coming
             client: ABOR
                 origin: ABOR
@@ -623,7 +623,7 @@ origin: {reply}
     def test_a_channel_that_is_cut_is_no_matter_of_tls(self) -> None:
         self.private()("""
             client: RETR file
-                begin data, secure
+                begin data to client, secure
                 origin: RETR file
             data ended
             origin: 226 done

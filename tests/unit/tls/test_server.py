@@ -194,6 +194,13 @@ class TestResumption:
         control(session, context)
         assert not resumed(data(session, context, control(other, context).get_session()))
 
+    def test_clients_without_tickets(self, version: str) -> None:
+        session, context = server().session(), client(version)
+        context.set_options(SSL.OP_NO_TICKET)
+        end = control(session, context)
+        for _ in range(3):
+            assert resumed(data(session, context, end.get_session()))
+
     def test_the_session_of_a_data_connection_is_as_good(self, version: str) -> None:
         session, context = server().session(), client(version)
         end, ours = SSL.Connection(context, None), session.serverConnectionForTLS(NO_PROTOCOL)
