@@ -12,11 +12,20 @@ from typing import Any
 # pyftpdlib stands on asyncore and asynchat, which announce their end whenever they are imported.
 with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
     from pyftpdlib.authorizers import DummyAuthorizer
-    from pyftpdlib.handlers import DTPHandler, FTPHandler, TLS_DTPHandler, TLS_FTPHandler
+    from pyftpdlib.handlers import FTPHandler, TLS_FTPHandler
     from pyftpdlib.ioloop import AsyncChat, IOLoop
     from pyftpdlib.servers import FTPServer
 
-__all__ = ["DummyAuthorizer", "FTPHandler", "IOLoop", "ImplicitTLSHandler", "Listener", "TLSHandler", "Waker"]
+__all__ = [
+    "DummyAuthorizer",
+    "FTPHandler",
+    "IOLoop",
+    "ImplicitTLSHandler",
+    "Listener",
+    "PassivePort",
+    "TLS_FTPHandler",
+    "Waker",
+]
 
 # A loop that finds no handler here, nor on the root logger, would set up logging for the whole process.
 logger = logging.getLogger("pyftpdlib")
@@ -57,30 +66,29 @@ class Listener(FTPServer):  # type: ignore[misc]  # pyftpdlib has no type hints
             session.close()
 
 
-class _TLSDataHandler(TLS_DTPHandler):  # type: ignore[misc]  # pyftpdlib has no type hints
-    """A data connection that goes when its session goes."""
+class PassivePort(FTPHandler.passive_dtp):  # type: ignore[misc]  # pyftpdlib has no type hints
+    """Where a client's data connection is awaited."""
 
-    def close(self) -> None:
-        """Say close_notify; pyftpdlib waits until a peer that does not read has taken it, session or not."""
-        super().close()
-        if not self.cmd_channel.connected:
-            DTPHandler.close(self)
+    def bind_af_unspecified(self, addr: tuple[str, int]) -> Any:
+        """Tell an address's family by a socket on trial, which is out of the loop again afterwards.
 
-
-class TLSHandler(TLS_FTPHandler):  # type: ignore[misc]  # pyftpdlib has no type hints
-    """A session that AUTH secures."""
-
-    dtp_handler = _TLSDataHandler
+        pyftpdlib would close that socket first, and then take its descriptor out of the loop, when it can be another
+        thread's already.
+        """
+        family = super().bind_af_unspecified(addr)
+        self.del_channel()
+        return family
 
 
-class ImplicitTLSHandler(TLSHandler):
-    """A session secured from the first byte on, which pyftpdlib does not know."""
+class ImplicitTLSHandler(TLS_FTPHandler):  # type: ignore[misc]  # pyftpdlib has no type hints
+    """A session with TLS from the first byte on, which pyftpdlib does not know."""
 
     def handle(self) -> None:
-        """Start with the handshake; the greeting waits for its end."""
+        """Begin with the handshake; pyftpdlib greets here."""
         self.secure_connection(self.ssl_context)
 
     def handle_ssl_established(self) -> None:
+        """Greet."""
         super().handle()
 
 

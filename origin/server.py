@@ -14,7 +14,16 @@ from attrs import Attribute, define, field, frozen
 from attrs.converters import optional
 from OpenSSL import SSL
 
-from origin.listener import DummyAuthorizer, FTPHandler, ImplicitTLSHandler, IOLoop, Listener, TLSHandler, Waker
+from origin.listener import (
+    DummyAuthorizer,
+    FTPHandler,
+    ImplicitTLSHandler,
+    IOLoop,
+    Listener,
+    PassivePort,
+    TLS_FTPHandler,
+    Waker,
+)
 from origin.tls import server_context
 
 Address = tuple[str, int]
@@ -180,6 +189,7 @@ class Origin:
             "authorizer": self._authorizer(),
             "passive_ports": self.passive_ports,
             "masquerade_address": self.masquerade_address,
+            "passive_dtp": PassivePort,
         }
         if self._tls is None:
             return type("Session", (FTPHandler,), options)
@@ -188,7 +198,7 @@ class Origin:
             "tls_control_required": self.tls_required,
             "tls_data_required": self.tls_required,
         }
-        return type("Session", (ImplicitTLSHandler if self.implicit_tls else TLSHandler,), options)
+        return type("Session", (ImplicitTLSHandler if self.implicit_tls else TLS_FTPHandler,), options)
 
     def _authorizer(self) -> DummyAuthorizer:
         permissions = DummyAuthorizer.read_perms + (DummyAuthorizer.write_perms if self.writable else "")

@@ -41,12 +41,16 @@ def recorded(running: RunningGateway, also: Iterable[str] = ()) -> Iterator[Runn
     """
     hosts = {application.origin.host for application in running.service.load().applications}.union(also)
     with contextlib.ExitStack() as stack:
-        recorders = {name: stack.enter_context(Recorder(place)) for name, place in running.places.items()}
-        yield attrs.evolve(running, places={name: recorder.place for name, recorder in recorders.items()})
-    for name, recorder in recorders.items():
-        for host in hosts - {recorder.target[0]}:  # only an IPv6 origin shares its address, ::1, with its gateway
-            lines = [line for recording in recorder.recordings for line in naming(host, bytes(recording))]
-            assert not lines, f"a client of {name} was told of {host}: {lines}"
+        recorders = {
+            name: [stack.enter_context(Recorder(place)) for place in places] for name, places in running.doors.items()
+        }
+        doors = {name: [recorder.place for recorder in behind] for name, behind in recorders.items()}
+        yield attrs.evolve(running, doors=doors)
+    for name, behind in recorders.items():
+        for recorder in behind:
+            for host in hosts - {recorder.target[0]}:  # an IPv6 origin shares its address, ::1, with its gateway
+                lines = [line for recording in recorder.recordings for line in naming(host, bytes(recording))]
+                assert not lines, f"a client of {name} was told of {host}: {lines}"
 
 
 def naming(host: str, received: bytes) -> list[bytes]:

@@ -98,8 +98,9 @@ def lftp(
         "ftp:sync-mode": "no" if in_bulk else "yes",
         "ftp:use-mlsd": "yes",  # a listing for people does not keep spaces in front of a name
     }
-    script = "".join(f"set {name} {value};" for name, value in settings.items())
-    return run("lftp", "-c", f"{script} open -u '{user},{password}' -p {port} {host}; {commands}", directory=directory)
+    script = [f"set {name} {value}" for name, value in settings.items()]
+    script += [f"open -u '{user},{password}' -p {port} {host}", commands]
+    return run("lftp", "-c", "; ".join(script), directory=directory)
 
 
 def content(size: int, seed: int = 0) -> bytes:
@@ -140,19 +141,18 @@ def _digest(blocks: Iterator[bytes]) -> str:
     return digest.hexdigest()
 
 
-def tree(root: Path, files: int) -> None:
-    """Makes a tree of files, some of them with names that are easily lost: spaces, at the front too, and UTF-8."""
-    names = ["plain-{}", "two words {}", " leading space {}", "Größe {}", "日本語 {}", "quote' {}", "a&b;c {}"]
-    folders = ["", "one", "one/two", " folder", "Ordner für Ä"]
+def tree(root: Path, files: int, leading_spaces: bool = True) -> None:
+    """Makes a tree of files, some of them empty, and some with names that are easily lost: spaces, UTF-8, quotes."""
+    space = " " if leading_spaces else ""
+    names = ["plain-{}", "two words {}", space + "leading space {}", "Größe {}", "日本語 {}", "quote' {}", "a&b;c {}"]
+    folders = ["", "one", "one/two", space + "folder", "Ordner für Ä"]
     for number in range(files):
         folder = root / folders[number % len(folders)]
         folder.mkdir(parents=True, exist_ok=True)
-        size = (number * 977) % 20000 if number % 10 else 0
+        size = number * 977 % 20_000
         (folder / names[number % len(names)].format(number)).write_bytes(content(size, number))
 
 
 def contents(root: Path) -> dict[str, str]:
     """What is in a tree: the SHA-256 of each file by its path, and "" for each directory."""
-    return {
-        str(path.relative_to(root)): "" if path.is_dir() else digest_of(path) for path in sorted(root.rglob("*"))
-    }
+    return {str(path.relative_to(root)): "" if path.is_dir() else digest_of(path) for path in sorted(root.rglob("*"))}

@@ -86,12 +86,17 @@ class Journal:
 class RunningGateway:
     """A gateway that listens.
 
-    :param places: for each application's name, where it listens.
+    :param doors: for each application's name, where it listens.
     """
 
     service: Gateway
     journal: Journal
-    places: dict[str, tuple[str, int]]
+    doors: dict[str, list[tuple[str, int]]]
+
+    @property
+    def places(self) -> dict[str, tuple[str, int]]:
+        """For each application's name, where it listens first."""
+        return {name: places[0] for name, places in self.doors.items()}
 
     @property
     def address(self) -> tuple[str, int]:
@@ -115,7 +120,7 @@ def gateway(toml: str, directory: Path = Path()) -> Iterator[RunningGateway]:
     try:
         in_reactor(service.privilegedStartService)
         in_reactor(service.startService)
-        yield RunningGateway(service, journal, in_reactor(_places, service))
+        yield RunningGateway(service, journal, in_reactor(_doors, service))
     finally:
         in_reactor(service.stopService)
         os.close(write_end)
@@ -166,18 +171,18 @@ class _Names:
         resolution = _Resolution(hostName)
         resolutionReceiver.resolutionBegan(resolution)
         if addressTypes is None or kind in addressTypes:
-            resolutionReceiver.addressResolved(kind(transportSemantics, address, portNumber))
+            resolutionReceiver.addressResolved(kind("TCP", address, portNumber))
         resolutionReceiver.resolutionComplete()
         return resolution
 
 
-def _places(service: Gateway) -> dict[str, tuple[str, int]]:
-    places = {}
+def _doors(service: Gateway) -> dict[str, list[tuple[str, int]]]:
+    doors: dict[str, list[tuple[str, int]]] = {}
     for door in service._doors.values():
         assert door.listening is not None
-        host = door.listening.getHost()
-        places.setdefault(door.application.name, (host.host, host.port))
-    return places
+        host: Any = door.listening.getHost()
+        doors.setdefault(door.application.name, []).append((host.host, host.port))
+    return doors
 
 
 def application(
@@ -186,7 +191,7 @@ def application(
     *,
     public_ports: range | None = None,
     name: str = "ftp.example.com",
-    listen: str = "tcp:0:interface=127.0.0.1",
+    listen: str | list[str] = "tcp:0:interface=127.0.0.1",
     more: str = "",
 ) -> str:
     """The TOML of one application; ``public_ports`` maps the data ports, ``more`` goes behind its keys."""

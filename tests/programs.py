@@ -120,6 +120,9 @@ def running(
     program = Program(process, Output(process.stdout), Output(process.stderr))
     try:
         yield program
+    except BaseException as error:
+        error.add_note(f"{Path(command[0]).name} wrote to standard error: {program.err.lines}")
+        raise
     finally:
         process.kill()
         program.exit()

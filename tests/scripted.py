@@ -7,14 +7,14 @@ the origin has to answer while the test does something else, it plays a script i
 from __future__ import annotations
 
 import contextlib
-import gc
 import itertools
-import os
+import select
 import socket
 import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
@@ -25,6 +25,7 @@ from tests.harness import PATIENCE, Conversation, RunningGateway, application, g
 
 ORIGIN = "127.0.0.3"  # not where the gateway listens, so that data ports can be mirrored
 PORTS = range(24000, 26000)
+READY = b"220 Ready."
 
 _next_port = itertools.cycle(PORTS)
 
@@ -34,6 +35,7 @@ class DataPort:
     """A port that the origin listens on for data."""
 
     listener: socket.socket
+    _crowd: list[socket.socket] = attrs.field(factory=list, init=False)
 
     @classmethod
     def at(cls, host: str, port: int | None = None, backlog: int = 5) -> DataPort:
@@ -51,6 +53,17 @@ class DataPort:
             listener.listen(backlog)
             return cls(listener)
         raise AssertionError(f"port {port} of {host} is taken")
+
+    @classmethod
+    def deaf(cls, host: str) -> DataPort:
+        """Its queue of connections is full: who connects now gets no answer."""
+        port = cls.at(host, backlog=0)
+        for _ in range(8):
+            waiting = socket.socket()
+            port._crowd.append(waiting)
+            waiting.setblocking(False)
+            waiting.connect_ex(port.listener.getsockname())
+        return port
 
     @property
     def host(self) -> str:
@@ -82,7 +95,8 @@ class DataPort:
             self.listener.settimeout(PATIENCE)
 
     def close(self) -> None:
-        self.listener.close()
+        for connection in (self.listener, *self._crowd):
+            connection.close()
 
     def __enter__(self) -> DataPort:
         return self
@@ -238,6 +252,14 @@ class Stage:
         assert reply[:3] in (b"229", b"227"), reply
         return data
 
+    def listens(self, port: int) -> bool:
+        """Whether a client is let in at that port of the gateway's."""
+        try:
+            connect((self.running.address[0], port)).close()
+        except ConnectionRefusedError:
+            return False
+        return True
+
     def dial(self, port: int, source: str = "127.0.0.1") -> socket.socket:
         """A client connects to a data port of the gateway's."""
         return self._keep(connect((self.running.address[0], port), source))
@@ -261,9 +283,9 @@ class Stage:
         assert self.client.reply() == b"150 Here it comes."
         return at_client, at_origin
 
-    def another(self, source: str = "127.0.0.1") -> Stage:
-        """A second session of the same gateway and origin, greeted."""
-        return _greeted(self.running, self.origin, self._stack, source)
+    def another(self, source: str = "127.0.0.1", greeting: bytes | None = READY) -> Stage:
+        """A second session of the same gateway and origin."""
+        return _meet(self.running, self.origin, self._stack, source, greeting)
 
     def own(self, closing: Owned) -> Owned:
         """Closes it at the end of the test."""
@@ -275,11 +297,14 @@ def connect(address: tuple[str, int], source: str = "127.0.0.1") -> socket.socke
     return socket.create_connection(address, PATIENCE, (source, 0))
 
 
-def _greeted(running: RunningGateway, origin: ScriptedOrigin, stack: contextlib.ExitStack, source: str) -> Stage:
+def _meet(
+    running: RunningGateway, origin: ScriptedOrigin, stack: contextlib.ExitStack, source: str, greeting: bytes | None
+) -> Stage:
     client = stack.enter_context(Conversation(connect(running.address, source)))
     control = stack.enter_context(origin.accept())
-    control.say(b"220 Ready.")
-    assert client.reply().startswith(b"220 ")
+    if greeting is not None:
+        control.say(greeting)
+        assert client.reply().startswith(b"220")
     return Stage(running, origin, client, control, stack)
 
 
@@ -301,26 +326,45 @@ def no_mistakes() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def stage(more: str = "", *, host: str = ORIGIN, source: str = "127.0.0.1", **keys: Any) -> Iterator[Stage]:
-    """A gateway in front of a scripted origin, and one session, greeted.
+def _watched(toml: str) -> Iterator[RunningGateway]:
+    """A gateway whose sessions each end exactly once."""
+    with no_mistakes(), gateway(toml) as running:
+        yield running
+    begun, ended = (
+        sorted(record["session"] for record in running.journal.all(event)) for event in ("connect", "disconnect")
+    )
+    assert begun == ended == sorted(set(begun))
+
+
+@contextlib.contextmanager
+def stage(
+    more: str = "",
+    *,
+    host: str = ORIGIN,
+    named: str | None = None,
+    source: str = "127.0.0.1",
+    greeting: bytes | None = READY,
+    **keys: Any,
+) -> Iterator[Stage]:
+    """A gateway in front of a scripted origin, and one session.
 
     :param more: of the application's configuration.
+    :param named: the origin's host name, as the gateway is told.
+    :param source: the client's address.
+    :param greeting: what both ends have heard already; None for nothing.
     :param keys: for `application`.
     """
     keys = {"data_ports": PORTS, **keys}
-    with (
-        no_mistakes(),
-        ScriptedOrigin.at(host) as origin,
-        gateway(application(origin.address, more=more, **keys)) as running,
-        contextlib.ExitStack() as stack,
-    ):
-        yield _greeted(running, origin, stack, source)
+    with ScriptedOrigin.at(host) as origin:
+        toml = application((named or host, origin.address[1]), more=more, **keys)
+        with _watched(toml) as running, contextlib.ExitStack() as stack:
+            yield _meet(running, origin, stack, source, greeting)
 
 
 @contextlib.contextmanager
 def before(origin: tuple[str, int], more: str = "") -> Iterator[RunningGateway]:
     """A gateway in front of whatever is at that address."""
-    with no_mistakes(), gateway(application(origin, PORTS, more=more)) as running:
+    with _watched(application(origin, PORTS, more=more)) as running:
         yield running
 
 
@@ -360,14 +404,29 @@ def was_reset(connection: socket.socket) -> bool:
     return False
 
 
-def fill(connection: socket.socket, limit: int, quiet: float = 0.3) -> int:
-    """Sends zeros until nothing more is taken for ``quiet`` seconds, or ``limit`` is reached; how many were taken."""
+def silent(connection: socket.socket, seconds: float = 0.3) -> bool:
+    """Whether nothing comes for that long."""
+    return not select.select([connection], [], [], seconds)[0]
+
+
+def in_background(work: Callable[..., object], *arguments: object) -> threading.Thread:
+    """Does it in a thread."""
+    thread = threading.Thread(target=work, args=arguments)
+    thread.start()
+    return thread
+
+
+def fill(connection: socket.socket, limit: int, quiet: float = 0.3, pattern: bytes = b"\0") -> int:
+    """Sends the pattern over and over until nothing more is taken for ``quiet`` seconds, or ``limit`` bytes were.
+
+    :returns: how many bytes were taken.
+    """
     sent = 0
-    zeros = bytes(1 << 16)
+    block = pattern * (1 + (1 << 16) // len(pattern))
     connection.settimeout(quiet)
     with contextlib.suppress(TimeoutError):
         while sent < limit:
-            sent += connection.send(zeros[: limit - sent])
+            sent += connection.send(block[sent % len(pattern) :][: limit - sent])
     connection.settimeout(PATIENCE)
     return sent
 
@@ -379,9 +438,8 @@ def turn() -> None:
 
 def descriptors() -> int:
     """How many file descriptors this process has open, once the reactor has closed what it is about to close."""
-    gc.collect()
     turn()
-    return len(os.listdir("/proc/self/fd"))
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def reactor_seconds() -> float:

@@ -249,7 +249,10 @@ def secure_stage(
 
 @contextlib.contextmanager
 def ungreeted(more: str) -> Iterator[tuple[RunningGateway, Conversation, OriginControl]]:
-    """A gateway in front of a scripted origin, and both ends of a session to which the origin has said nothing yet."""
-    with behind(more) as (running, origin), Conversation(connect(running.address)) as client:
-        with origin.accept() as control:
-            yield running, client, control
+    """A gateway, a client, and the origin's end of the same session; the origin has said nothing yet."""
+    with (
+        behind(more) as (running, origin),
+        Conversation(connect(running.address)) as client,
+        origin.accept() as control,
+    ):
+        yield running, client, control

@@ -23,7 +23,7 @@ _BOX_LETTERS = 29
 _LABEL_LETTERS = 17
 _LETTER = 6.4
 _LINE = 15
-_GAP = 52
+_GAP = 58
 _PORT = 14  # between two lanes that end at the same side of a box
 _STUB = 26  # between a box and its first lane
 _HEAD = 8  # of an arrow
@@ -108,7 +108,7 @@ def draw(table: Table) -> str:
     for lane in right:
         lane.x = box_right + lane.x
 
-    parts = []
+    parts: list[str] = []
     for lane in lanes:
         side = left if lane in left else right
         parts += _lane(lane, side, box_left if side is left else box_right)
@@ -121,8 +121,8 @@ def draw(table: Table) -> str:
 
 def _edges(table: Table, states: list[enum.Enum]) -> Iterator[_Edge]:
     grouped: dict[tuple[enum.Enum, enum.Enum], list[int]] = defaultdict(list)
-    for (state, cause), target in table.items():
-        grouped[cause, target].append(states.index(state))
+    for (state, cause), goal in table.items():
+        grouped[cause, goal].append(states.index(state))
     for (cause, goal), sources in grouped.items():
         label, target = tuple(textwrap.wrap(str(cause.value), _LABEL_LETTERS)), states.index(goal)
         if target - 1 in sources and len(sources) > 1:  # the way straight on is never hidden in a lane

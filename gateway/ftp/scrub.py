@@ -12,7 +12,7 @@ from gateway.ftp.replies import Reply
 
 Address = IPv4Address | IPv6Address
 
-_IPV6 = re.compile(rb"(?<![0-9A-Fa-f:.])[0-9A-Fa-f:]*:[0-9A-Fa-f:.]+(?:%[0-9A-Za-z]+)?")
+_IPV6 = re.compile(rb"(?<![0-9A-Fa-f:])[0-9A-Fa-f:]*:[0-9A-Fa-f:.]+(?:%[0-9A-Za-z]+)?")
 
 
 @attrs.frozen

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from ipaddress import IPv6Address
+from itertools import chain
 from typing import assert_never
 
 import attrs
@@ -235,7 +236,7 @@ class ControlSession:
             self._send(refusal)
             return
         verb = VERBS.get(item.verb)
-        if item.verb == b"AUTH" and self._queue:
+        if item.verb == b"AUTH" and self._queue and not self._security.secure:
             self._injected()
             return
         if verb is not None and verb.kind is Kind.TLS and self.setting.tls.terminates:
@@ -386,13 +387,15 @@ class ControlSession:
             self._end(Outcome.QUIT)
 
     def _match(self, reply: Reply) -> Command | None:
-        if not self._outstanding:
-            return None
-        head, *beside = self._outstanding
-        return next((command for command in beside if self._is_beside(command, reply.code)), head)
+        """The command that a reply answers. An ABOR comes last, as it may have no reply of its own."""
+        beside = (command for command in self._outstanding if self._is_beside(command, reply.code))
+        certain = (command for command in self._outstanding if command.verb != b"ABOR")
+        return next(chain(beside, certain, self._outstanding), None)
 
     def _is_beside(self, command: Command, code: int) -> bool:
         """Whether a reply is for that command beside a transfer; what may be for either is for the transfer."""
+        if command.verb not in _BESIDE:
+            return False
         if code in _BESIDE[command.verb]:
             return command.verb != b"ABOR" or not self._transfers.under_way
         if not self._transfers.running:

@@ -207,7 +207,7 @@ class Transfers:
     def _settle(self, aborting: bool = False) -> Reply:
         assert self._completion is not None
         reply, self._completion = self._completion, None
-        if self._insecure and not aborting:
+        if self._insecure and self._data.state is Data.ENDED and not aborting:
             reply = TLS_FAILED
         elif reply.positive and not aborting and self._data.state is not Data.NONE and not self._whole:
             reply = TRANSFER_CUT  # the origin was content, but the client did not get, or send, it all

@@ -35,12 +35,16 @@ class Terminal:
 
     @classmethod
     def run(cls, command: str, directory: Path) -> Terminal:
-        """Starts a line of shell; the commands of this Python's environment come first."""
+        """Starts a line of shell; the commands of this Python's environment come first.
+
+        Its home, and what it knows as /tmp, are that directory.
+        """
         master, slave = os.openpty()
+        places = {"HOME": str(directory), "TMPDIR": str(directory)}
         process = subprocess.Popen(
-            ["bash", "-c", f"umask 022; {command}"],
+            ["bash", "-c", f"umask 022; {command.replace('/tmp/', f'{directory}/')}"],
             cwd=directory,
-            env=environment(PATH=f"{BIN}{os.pathsep}{os.environ['PATH']}", HOME=str(directory), LC_ALL="C.UTF-8"),
+            env=environment(PATH=f"{BIN}{os.pathsep}{os.environ['PATH']}", LC_ALL="C.UTF-8", **places),
             stdin=subprocess.DEVNULL,
             stdout=slave,
             stderr=slave,

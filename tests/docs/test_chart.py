@@ -17,7 +17,13 @@ sys.path.insert(0, str(ROOT / "docs" / "_ext"))
 
 import chart
 
-MACHINES = (tables.PHASE, tables.LOGIN, tables.DATA, tables.TRANSFER)
+MACHINES = {
+    "phase": tables.PHASE,
+    "security": tables.SECURITY,
+    "login": tables.LOGIN,
+    "data": tables.DATA,
+    "transfer": tables.TRANSFER,
+}
 LETTER, LINE = 5.0, 11.0  # what a letter takes at the least
 
 
@@ -42,7 +48,7 @@ def texts(svg: ElementTree.Element) -> Iterator[Text]:
         yield Text(words, left, left + width, y)
 
 
-@pytest.mark.parametrize("table", MACHINES, ids=["phase", "login", "data", "transfer"])
+@pytest.mark.parametrize("table", MACHINES.values(), ids=MACHINES)
 class TestDraw:
     def test_all_is_there(self, table: chart.Table) -> None:
         shown = " ".join(text.words for text in texts(ElementTree.fromstring(chart.draw(table))))

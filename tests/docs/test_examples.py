@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
 
 from gateway import config
 from gateway.tap import Options
-from tests.docs.blocks import PAGES, README, ROOT, Block, blocks
+from tests.docs.blocks import PAGES, README, ROOT, blocks
+from tests.tls import certificates
 
 ALL = [README, *PAGES]
 CONFIGURATIONS = [
@@ -23,9 +25,22 @@ COMMAND_LINES = [
 ]
 
 
-@pytest.mark.parametrize("block", CONFIGURATIONS, ids=lambda block: block.place)
-def test_configuration(block: Block) -> None:
-    assert config.warnings(config.parse(block.text, Path("/"))) == ()
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """Where the files are that configurations name."""
+    pair = certificates().server
+    shutil.copy(pair.certificate, tmp_path / "fullchain.pem")
+    shutil.copy(pair.key, tmp_path / "privkey.pem")
+    shutil.copy(certificates().ca, tmp_path / "internal-ca.pem")
+    return tmp_path
+
+
+@pytest.mark.parametrize("place", range(len(CONFIGURATIONS)), ids=lambda place: CONFIGURATIONS[place].place)
+def test_configuration(place: int, directory: Path) -> None:
+    text = CONFIGURATIONS[place].text
+    if text.startswith("[application."):  # it goes on where the one before it ended
+        text = CONFIGURATIONS[place - 1].text + text
+    assert config.warnings(config.parse(text, directory)) == ()
 
 
 def test_the_examples_are_of_one_server() -> None:
@@ -49,6 +64,14 @@ def test_file_names(page: Path) -> None:
     named = re.findall(r"``((?:gateway|origin|tests|docs|\.ci)/[\w./-]*)``", page.read_text())
     built = {"docs/_build"}
     assert [name for name in named if name not in built and not (ROOT / name).exists()] == []
+
+
+def test_tests_that_are_named() -> None:
+    named = re.findall(r"``((?:unit/\w+/)?test_\w+\.py)::(test_\w+)``", (ROOT / "docs" / "security.rst").read_text())
+    assert named
+    for file, name in named:
+        path = ROOT / "tests" / (file if file.startswith("unit/") else f"integration/{file}")
+        assert re.search(rf"^ *def {name}\(", path.read_text(), re.MULTILINE), f"{file} has no {name}"
 
 
 def test_every_configuration_is_found() -> None:

@@ -6,8 +6,9 @@ import ast
 import json
 import re
 import socket
+import ssl
 from collections.abc import Iterator
-from ftplib import FTP, error_temp, parse229
+from ftplib import FTP, FTP_TLS, error_perm, error_temp, parse229
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from gateway.data.channel import Ending
 from gateway.relay import public
 from gateway.session.actions import Outcome
 from origin import Origin
+from tests import ftps
 from tests.docs.blocks import ROOT, blocks, table
 from tests.harness import Conversation, application, gateway, names
+from tests.tls import certificates
 
 OPERATIONS = ROOT / "docs" / "operations.rst"
 PORTS = range(28000, 28021)
@@ -29,16 +32,15 @@ def first_column(name: str) -> set[str]:
     return {row[0].strip("`") for row in table(OPERATIONS, name)}
 
 
-def fields_of_every_event() -> set[str]:
-    return first_column("fields-of-every-event")
-
-
 def fields_of(event: str) -> tuple[set[str], set[str]]:
     """The fields that the guide says an event always has, and those that it may have."""
     (row,) = (row for row in table(OPERATIONS, "table-of-events") if row[0] == f"``{event}``")
-    always, sometimes = fields_of_every_event(), set()
-    if "Not of a session." not in row[1]:
-        always |= first_column("fields-of-the-events-of-a-session")
+    always, sometimes = first_column("fields-of-every-event"), set[str]()
+    of_a_session = first_column("fields-of-the-events-of-a-session")
+    if "Not always of a session." in row[1]:
+        sometimes |= of_a_session
+    elif "Not of a session." not in row[1]:
+        always |= of_a_session
     for words, text in re.findall(r"((?:``\w+``(?:, )?)+): (.*?)(?=``\w+``[:,]|$)", row[2]):
         (sometimes if "else missing" in text else always).update(re.findall(r"\w+", words))
     return always, always | sometimes
@@ -61,6 +63,12 @@ def test_outcomes() -> None:
     assert first_column("outcomes-of-data-channels") == {ending.value for ending in Ending}
 
 
+def test_sides_of_tls_errors() -> None:
+    sides = {row[0].strip("`") for row in table(ROOT / "docs" / "tls.rst", "sides-of-tls-errors")}
+    source = "".join(path.read_text() for path in (ROOT / "gateway").rglob("*.py"))
+    assert sides == set(re.findall(r'"side": "([\w ]+)"', source))
+
+
 def test_names_of_events() -> None:
     assert first_column("table-of-events") == set(noted())
 
@@ -75,20 +83,31 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, A
     monkeypatch.setattr(public, "INTERVAL", 0.05)
     (tmp_path / "file").write_bytes(b"content")
     addresses = {"ftp.example.com": "203.0.113.1"}
+    pair = certificates().server
     with (
         names(addresses),
-        Origin(tmp_path, listen=("127.0.0.2", 0), passive_ports=PORTS, users={"user": "secret"}) as origin,
+        Origin(
+            tmp_path,
+            listen=("127.0.0.2", 0),
+            passive_ports=PORTS,
+            users={"user": "secret"},
+            certificate=pair.certificate,
+            key=pair.key,
+        ) as origin,
+        socket.create_server(("127.0.0.8", PORTS[0])),
         gateway(
             at("127.0.0.1", "right", origin.address, PORTS)
             + at("127.0.0.4", "out-of-range", origin.address, OTHER_PORTS)
             + at("127.0.0.5", "unreachable", ("127.0.0.3", 1), PORTS)
             + at("127.0.0.6", "named", origin.address, PORTS, 'public_address = "ftp.example.com"')
+            + at("127.0.0.9", "secure", origin.address, PORTS, ftps.table("flexible"))
+            + at("127.0.0.8", "unseen", origin.address, PORTS, ftps.table("passthrough"))
         ) as running,
     ):
         with FTP() as ftp:
             ftp.connect(*running.places["right"])
             ftp.login("user", "secret")
-            _, port = parse229(ftp.sendcmd("EPSV"), ftp.sock.getpeername())
+            _, port = parse229(ftp.sendcmd("EPSV"), running.places["right"])
             socket.create_connection(("127.0.0.1", port), source_address=("127.0.0.7", 0)).close()
             running.journal.wait("strangerRefused")
             ftp.retrbinary("RETR file", bytes)
@@ -104,11 +123,24 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, A
                 ftp.sendcmd("EPSV")
         with Conversation.to(running.places["unreachable"]) as client:
             assert client.reply().startswith(b"421")
+        with FTP_TLS(context=ssl.create_default_context(cafile=certificates().ca)) as ftp:
+            ftp.context.check_hostname = False
+            ftp.connect(*running.places["secure"])
+            ftp.login("user", "secret")
+            ftp.prot_p()
+            with pytest.raises(OSError):
+                ftp.retrbinary("RETR file", bytes)  # ftplib resumes no session
+            with pytest.raises(error_perm, match="522"):
+                ftp.voidresp()
+        with Conversation.to(running.places["unseen"]) as client:
+            assert client.reply().startswith(b"220")
+            assert client.ask(b"AUTH TLS").startswith(b"234")
+            running.journal.wait("dataPortsUnavailable")
         addresses["ftp.example.com"] = "203.0.113.2"
         running.journal.wait("publicAddressChanged")
         addresses["ftp.example.com"] = "::1"  # which no 227 can name
         running.journal.wait("publicAddressUnresolved")
-        running.journal.wait("disconnect", 4)
+        running.journal.wait("disconnect", 6)
         return [record for event in set(noted()) for record in running.journal.all(event)]
 
 

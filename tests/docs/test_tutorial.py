@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -16,18 +17,13 @@ from tests.servers.requirements import require
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the demo's ports are mapped elsewhere")
 
-DEMO = "ftp-gateway demo"
-
 
 @pytest.fixture
-def demo(tmp_path: Path) -> Iterator[Terminal]:
+def terminals() -> Iterator[ExitStack]:
+    """What runs in terminals, and ends with the test; until then nobody else has the demo's ports."""
     require("curl")
-    with demo_ports():
-        terminal = Terminal.run(f"exec {DEMO}", tmp_path)
-        try:
-            yield terminal
-        finally:
-            terminal.stop()
+    with demo_ports(), ExitStack() as stack:
+        yield stack
 
 
 def commands(block: Block) -> Iterator[tuple[str, list[str]]]:
@@ -38,23 +34,19 @@ def commands(block: Block) -> Iterator[tuple[str, list[str]]]:
         yield command, expected
 
 
-def follow_demo(block: Block, demo: Terminal, seen: int) -> int:
-    """Compares what terminal 1 is said to show with what the demo has written since; gives how much was seen."""
-    lines = list(block.lines)
-    if lines[0] == f"$ {DEMO}":
-        del lines[0]
-    elif lines[0] == "^C":
-        demo.stop()
-        del lines[0]
-    return demo.wait_for(lines, seen)
-
-
-def test_tutorial(demo: Terminal, tmp_path: Path) -> None:
-    seen = ran = 0
+def test_tutorial(terminals: ExitStack, tmp_path: Path) -> None:
+    demo, seen, ran = None, 0, 0
     for block in blocks(ROOT / "docs" / "tutorial.rst"):
         match block.language, block.caption:
             case _, "Terminal 1":
-                seen = follow_demo(block, demo, seen)
+                first, *lines = block.lines
+                if first.startswith("$ "):
+                    demo, seen = Terminal.run(f"exec {first[2:]}", tmp_path), 0
+                    terminals.callback(demo.stop)
+                assert demo is not None
+                if first == "^C":
+                    demo.stop()
+                seen = demo.wait_for(lines if first[0] in "$^" else block.lines, seen)
             case "console", "Terminal 2":
                 for command, expected in commands(block):
                     output = Terminal.run(command, tmp_path).output()
@@ -69,7 +61,9 @@ def test_tutorial(demo: Terminal, tmp_path: Path) -> None:
     assert ran
 
 
-def test_the_readme_says_what_the_demo_answers(demo: Terminal, tmp_path: Path) -> None:
+def test_the_readme_says_what_the_demo_answers(terminals: ExitStack, tmp_path: Path) -> None:
+    demo = Terminal.run("exec ftp-gateway demo", tmp_path)
+    terminals.callback(demo.stop)
     demo.wait_for(["...", "... ftp-gateway ready: ..."])
     asked = re.findall(r"^ +(curl .*)$", README.read_text(), re.MULTILINE)
     assert asked

@@ -28,9 +28,7 @@ def running(root: Path, protect: Protect) -> Iterator[RunningGateway]:
 
 @pytest.mark.parametrize("passive", ["EPSV", "PASV"])
 @pytest.mark.parametrize("in_bulk", [False, True], ids=["one by one", "in bulk"])
-def test_mirror_there_and_back(
-    root: Path, here: Path, running: RunningGateway, passive: str, in_bulk: bool
-) -> None:
+def test_mirror_there_and_back(root: Path, here: Path, running: RunningGateway, passive: str, in_bulk: bool) -> None:
     tree(here / "tree", FILES)
     there = lftp(running.address, "mirror -R --parallel=4 tree copy", here, passive=passive, in_bulk=in_bulk)
     assert there.returncode == 0, there.stderr

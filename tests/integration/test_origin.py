@@ -4,6 +4,7 @@ import contextlib
 import ftplib
 import hashlib
 import io
+import os
 import re
 import resource
 import shutil
@@ -19,17 +20,21 @@ from typing import Any
 
 import attrs
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
+    NoEncryption,
     PrivateFormat,
     load_pem_private_key,
 )
 
 from origin import Origin
+from origin.listener import IOLoop
 from origin.samples import SAMPLES, write_samples
 from origin.server import render_address
-from tests.tls import Certificates, Pair, certificates
+from tests.tls import Pair, certificates
 
 TIMEOUT = 20  # seconds; only a hang reaches it
 USERS = {"alice": "wonder:land"}
@@ -151,6 +156,30 @@ class TestTransfers:
                 assert client.makepasv()[1] in ports
                 assert retrieved(client, "welcome.txt") == SAMPLES["welcome.txt"]
 
+    @needs_ipv6
+    def test_no_descriptor_is_closed_before_the_loop_forgets_it(
+        self, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It could be another thread's by then."""
+        forgotten: list[int] = []
+        closed: list[int] = []
+        unregister = IOLoop.unregister
+
+        def watched(loop: IOLoop, fd: int) -> None:
+            if fd in loop.socket_map:
+                forgotten.append(fd)
+                try:
+                    os.fstat(fd)
+                except OSError:
+                    closed.append(fd)
+            unregister(loop, fd)
+
+        monkeypatch.setattr(IOLoop, "unregister", watched)
+        with Origin(root, listen=("::1", 0), users=USERS) as origin, logged_in(origin.address) as client:
+            assert retrieved(client, "welcome.txt") == SAMPLES["welcome.txt"]
+        assert forgotten
+        assert not closed
+
 
 class TestLogin:
     def test_anonymous(self, root: Path) -> None:
@@ -271,16 +300,30 @@ class ImplicitFTP_TLS(FTP_TLS):
         self._sock = sock
 
 
-def tls(pair: Pair | None = None) -> dict[str, Path]:
+def tls(pair: Pair | None = None) -> dict[str, Any]:
     """The arguments that give an origin a certificate: the good one, unless another is asked for."""
     return attrs.asdict(pair or certificates().server)
 
 
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    """A directory with a good certificate and its key, and keys that do not go with it."""
+    server, expired = certificates().server, certificates().expired
+    for file in (server.certificate, server.key, expired.key):
+        shutil.copy(file, tmp_path)
+    key = load_pem_private_key(server.key.read_bytes(), password=None)
+    encrypted = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"passphrase"))
+    (tmp_path / "encrypted.key").write_bytes(encrypted)
+    for name, other in (("ec.key", generate_private_key(SECP256R1())), ("x25519.key", X25519PrivateKey.generate())):
+        (tmp_path / name).write_bytes(other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return tmp_path
+
+
 @contextlib.contextmanager
-def secured(origin: Origin) -> Iterator[FTP_TLS]:
+def secured(address: tuple[str, int], implicit: bool = False) -> Iterator[FTP_TLS]:
     """A session with TLS on both connections."""
-    with ImplicitFTP_TLS() if origin.implicit_tls else FTP_TLS() as client:
-        client.connect(*origin.address)
+    with ImplicitFTP_TLS() if implicit else FTP_TLS() as client:
+        client.connect(*address)
         client.login("alice", USERS["alice"])
         client.prot_p()
         yield client
@@ -313,7 +356,7 @@ class TestTLS:
         ports = range(27000, 27100)
         with (
             Origin(root, users=USERS, writable=True, passive_ports=ports, implicit_tls=implicit, **tls()) as origin,
-            secured(origin) as client,
+            secured(origin.address, implicit) as client,
         ):
             assert {"AUTH TLS", "PBSZ", "PROT"} <= feats(client)
             assert {name for name, _ in client.mlsd()} == {"welcome.txt", "data", "texts", "incoming"}
@@ -334,7 +377,8 @@ class TestTLS:
             down = curl(root, f"{url}/data/random.bin")
             assert (down.returncode, down.stderr) == (0, b"")
             assert down.stdout == SAMPLES["data/random.bin"]
-            up = curl(root, "-T", root / "data" / "random.bin", f"{url}/incoming/new")
+            # With TLS 1.3 curl before 8.9 may lose the end: it closes without reading the origin's session tickets.
+            up = curl(root, "--tls-max", "1.2", "-T", root / "data" / "random.bin", f"{url}/incoming/new")
             assert (up.returncode, up.stderr) == (0, b"")
         assert (root / "incoming" / "new").read_bytes() == SAMPLES["data/random.bin"]
 
@@ -343,7 +387,7 @@ class TestTLS:
         ports = range(27100, 27150)
         with (
             Origin(root, listen=("::1", 0), users=USERS, passive_ports=ports, **tls()) as origin,
-            secured(origin) as client,
+            secured(origin.address) as client,
         ):
             assert retrieved(client, "welcome.txt") == SAMPLES["welcome.txt"]
 
@@ -351,7 +395,7 @@ class TestTLS:
         with Origin(root, users=USERS, **tls()) as origin:
             with logged_in(origin.address) as client:
                 assert retrieved(client, "welcome.txt") == SAMPLES["welcome.txt"]
-            with secured(origin) as client:
+            with secured(origin.address) as client:
                 client.prot_c()
                 assert retrieved(client, "welcome.txt") == SAMPLES["welcome.txt"]
 
@@ -393,17 +437,17 @@ class TestTLS:
             Origin(root, users=USERS, **tls(certificates().other_name)) as second,
             Origin(root, users=USERS) as third,
         ):
-            with secured(first) as client:
+            with secured(first.address) as client:
                 assert retrieved(client, "welcome.txt") == SAMPLES["welcome.txt"]
-            with pytest.raises(ssl.SSLCertVerificationError, match="not valid for '127.0.0.2'"), secured(second):
+            with pytest.raises(ssl.SSLCertVerificationError, match="not valid for"), secured(second.address):
                 pass
-            with pytest.raises(ftplib.error_perm, match="500"), secured(third):
+            with pytest.raises(ftplib.error_perm, match="500"), secured(third.address):
                 pass
 
     @pytest.mark.parametrize(
         ("kind", "reason"),
         [
-            ("other_name", "not valid for '127.0.0.2'"),
+            ("other_name", "not valid for"),
             ("expired", "certificate has expired"),
             ("unknown_ca", "unable to get local issuer certificate"),
             ("self_signed", "self.signed certificate"),
@@ -413,7 +457,7 @@ class TestTLS:
         with (
             Origin(root, users=USERS, **tls(getattr(certificates(), kind))) as origin,
             pytest.raises(ssl.SSLCertVerificationError, match=reason),
-            secured(origin),
+            secured(origin.address),
         ):
             pass
 
@@ -452,6 +496,30 @@ class TestTLS:
             with context.wrap_socket(sock, server_hostname=origin.address[0]) as inside:
                 assert first_line(inside) == b"215 UNIX Type: L8\r\n"
 
+    @pytest.mark.parametrize(
+        ("values", "words"),
+        [
+            ({"certificate": "server.pem"}, "belong together"),
+            ({"key": "server.key"}, "belong together"),
+            ({"tls_required": True}, "needs a certificate"),
+            ({"implicit_tls": True}, "needs a certificate"),
+            ({"certificate": "nowhere", "key": "server.key"}, "cannot read .*/nowhere: No such file or directory"),
+            ({"certificate": "server.pem", "key": "nowhere"}, "cannot read .*/nowhere: No such file or directory"),
+            ({"certificate": ".", "key": "server.key"}, "cannot read .*: Is a directory"),
+            ({"certificate": "server.key", "key": "server.key"}, "not a certificate in PEM: .*/server.key"),
+            ({"certificate": "server.pem", "key": "server.pem"}, "not a private key in PEM, .*/server.pem"),
+            ({"certificate": "server.pem", "key": "encrypted.key"}, "without a passphrase: .*/encrypted.key"),
+            ({"certificate": "server.pem", "key": "expired.key"}, "/server.pem cannot be used with .*/expired.key"),
+            ({"certificate": "server.pem", "key": "ec.key"}, "/server.pem cannot be used with .*/ec.key"),
+            ({"certificate": "server.pem", "key": "x25519.key"}, "/server.pem cannot be used with .*/x25519.key"),
+        ],
+        ids=lambda value: " ".join(map(str, value.values())) if isinstance(value, dict) else "",
+    )
+    def test_mistakes(self, root: Path, keys: Path, values: dict[str, Any], words: str) -> None:
+        values = {name: keys / value if isinstance(value, str) else value for name, value in values.items()}
+        with pytest.raises(ValueError, match=words):
+            Origin(root, **values)
+
     def test_stop_closes_everything(self, root: Path) -> None:
         with (root / "large").open("wb") as large:
             large.truncate(64 << 20)  # more than socket buffers hold
@@ -460,7 +528,7 @@ class TestTLS:
         origin.start()
         with contextlib.ExitStack() as stack:
             idle, downloading, leaving, uploading, connecting = (
-                stack.enter_context(secured(origin)) for _ in range(5)
+                stack.enter_context(secured(origin.address)) for _ in range(5)
             )
             handshaking = stack.enter_context(connected(origin.address))
             data = [
@@ -470,14 +538,13 @@ class TestTLS:
                 ftplib.FTP.transfercmd(connecting, "RETR large"),
             ]
             handshaking.sendcmd("AUTH TLS")
-            for _ in range(500):  # each lets the origin send another 64 KiB, until the socket buffers are full
-                idle.voidcmd("NOOP")
             leaving.close()
-            idle.voidcmd("NOOP")
+            idle.voidcmd("NOOP")  # the origin's one thread has seen the rest by now
 
             origin.stop()
             assert threading.enumerate() == threads
             for client in (idle, downloading, uploading, connecting, handshaking):
+                assert client.sock is not None
                 received(client.sock)
                 client.close()
             for sock in data:
@@ -617,6 +684,23 @@ class TestCommand:
         with logged_in(ready_at(process), "anonymous") as client:
             assert retrieved(client, "welcome.txt") == SAMPLES["welcome.txt"]
 
+    @explicit_and_implicit
+    def test_tls(self, launch: Launch, root: Path, implicit: bool) -> None:
+        pair = certificates().server
+        process = launch(
+            *("--root", root, "--listen", "127.0.0.2:0", "--passive-ports", "27150-27199"),
+            *("--user", "alice:wonder:land", "--certificate", pair.certificate, "--key", pair.key, "--tls-required"),
+            *(["--implicit-tls"] if implicit else []),
+        )
+        with secured(ready_at(process), implicit) as client:
+            assert retrieved(client, "welcome.txt") == SAMPLES["welcome.txt"]
+            client.prot_c()
+            with pytest.raises(ftplib.error_perm, match="550"):
+                client.sendcmd("EPSV")
+            process.send_signal(signal.SIGTERM)
+            assert process.communicate(timeout=TIMEOUT) == ("", "")
+        assert process.returncode == 0
+
     @pytest.mark.parametrize(
         ("mistake", "words"),
         [
@@ -634,6 +718,10 @@ class TestCommand:
             (("--user", "alice"), "not NAME:PASSWORD"),
             (("--user", ":secret"), "not NAME:PASSWORD"),
             (("--user", "anonymous:secret"), "anonymous"),
+            (("--certificate", "server.pem"), "belong together"),
+            (("--certificate", "/nowhere", "--key", "/nowhere"), "cannot read /nowhere: No such file or directory"),
+            (("--tls-required",), "needs a certificate"),
+            (("--implicit-tls",), "needs a certificate"),
             (("--unknown",), "--unknown"),
         ],
         ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

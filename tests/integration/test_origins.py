@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ftplib
 import io
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -110,12 +111,12 @@ def test_ftplib(root: Path, running: RunningGateway, session: Session) -> None:
         ftp.rename("file", "folder/two words")
         assert ftp.size("folder/two words") == MEBIBYTE + 4
         assert ftp.sendcmd("MDTM folder/two words").startswith("213 ")
-        assert ftp.nlst("folder") == ["folder/two words"]
-        assert len(ftp.nlst()) == 2
+        assert "folder/two words" in ftp.nlst("folder")
+        assert set(ftp.nlst()) - {".", ".."} == {path.name for path in root.iterdir()}
         ftp.delete("folder/two words")
         ftp.rmd("folder")
         for command in ("RETR missing", "RETR missing/file", "STOR missing/file"):
-            with pytest.raises(ftplib.error_perm, match="55[0-9]"):
+            with pytest.raises(ftplib.error_perm, match=r"55[0-9]"):
                 ftp.transfercmd(command)
         assert ftp.sendcmd("STAT")
         assert ftp.sendcmd("HELP")
@@ -141,32 +142,35 @@ def test_large_files(root: Path, session: Session) -> None:
         ftp.retrbinary("RETR download", compare, MEBIBYTE)
         assert not at_hand
         assert next(blocks, None) is None
-        with (root / "download").open("rb") as file:
-            ftp.storbinary("STOR upload", file, MEBIBYTE)
+        with (root / "download").open("rb") as upload:
+            ftp.storbinary("STOR upload", upload, MEBIBYTE)
         assert digest_of(root / "upload") == digest_of(root / "download")
 
 
-def test_a_file_is_whole_when_its_completion_arrives(root: Path, running: RunningGateway, session: Session) -> None:
+@pytest.mark.parametrize("daemon", [vsftpd, proftpd, pure_ftpd], ids=lambda daemon: daemon.name)
+def test_a_file_is_whole_when_its_completion_arrives(daemon: Daemon, root: Path, protect: Protect) -> None:
     """One hundred of each on one session, one behind the other: nothing is waited for but the reply."""
-    with session() as ftp:
-        ftp.voidcmd("TYPE I")
-        for number in range(100):
-            sent = content(number * 701, number)
-            with ftp.transfercmd(f"STOR {number}") as data:
-                data.sendall(sent)
-            ftp.voidresp()
-            assert (root / str(number)).read_bytes() == sent
-            with ftp.transfercmd(f"RETR {number}") as data:
-                assert ftp.getresp().startswith("226")  # first the reply, then what lies in the socket's buffer
-                data.setblocking(False)
-                received = b""
-                while chunk := data.recv(MEBIBYTE):
-                    received += chunk
-                assert received == sent
-    assert {channel["outcome"] for channel in running.journal.all("dataChannel")} == {"complete"}
+    require(daemon.name)
+    with daemon(root, HOST, passive_ports=PORTS) as server:
+        running = protect(application(server.address, PORTS))
+        with logged_in(running.address, user=server.user, password=server.password) as ftp:
+            ftp.voidcmd("TYPE I")
+            for number in range(100):
+                sent = content(number * 499, number)
+                with ftp.transfercmd(f"STOR {number}") as data:
+                    data.sendall(sent)
+                ftp.voidresp()
+                assert (root / str(number)).read_bytes() == sent
+                with ftp.transfercmd(f"RETR {number}") as data:
+                    data.shutdown(socket.SHUT_WR)  # ProFTPD's completion waits for the client's end of file
+                    assert ftp.getresp().startswith("226")
+                    with data.makefile("rb") as file:
+                        assert file.read() == sent
+        running.journal.wait("dataChannel", 200, outcome="complete")
 
 
 def test_abort(root: Path, session: Session) -> None:
+    """As curl and lftp do it: vsftpd does not listen for an ABOR while it can send."""
     with (root / "endless").open("wb") as file:
         file.truncate(64 * MEBIBYTE)
     (root / "small").write_bytes(b"small")
@@ -174,9 +178,9 @@ def test_abort(root: Path, session: Session) -> None:
         ftp.voidcmd("TYPE I")
         with ftp.transfercmd("RETR endless") as data:
             data.recv(1000)
-            assert ftp.abort()[:3] in ("426", "226")
-        with contextlib.suppress(EOFError):
-            ftp.voidresp()
+        ftp.putcmd("ABOR")
+        while not ftp.getmultiline().startswith(("225", "226")):
+            pass  # 426, or what else ends the transfer
         assert ftp.get("small") == b"small"
 
 
@@ -193,14 +197,13 @@ def test_curl(server: Server, root: Path, here: Path, running: RunningGateway, p
     assert get.returncode == 0, get.stderr
     assert (here / "download").read_bytes() == (root / "new" / "file").read_bytes() == content(300_000)
     listing = run(*common, "--list-only", f"ftp://{host}:{port}/new/", directory=here)
-    assert listing.stdout.split() == [b"file"]
+    assert b"file" in listing.stdout.split()
 
 
 @pytest.mark.parametrize("in_bulk", [False, True], ids=["one by one", "in bulk"])
-def test_lftp(
-    server: Server, root: Path, here: Path, running: RunningGateway, passive: str, in_bulk: bool
-) -> None:
-    tree(here / "tree", 30)
+def test_lftp(server: Server, root: Path, here: Path, running: RunningGateway, passive: str, in_bulk: bool) -> None:
+    # Pure-FTPd puts _ in the place of a space in front of a name.
+    tree(here / "tree", 30, leading_spaces=server.name != "pure-ftpd")
     process = lftp(
         running.address,
         "mirror -R --parallel=4 tree copy; mirror --parallel=4 copy back",

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing
 from ftplib import FTP
@@ -19,6 +20,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from gateway.relay.sides import LINGER
 from origin import Origin
 from tests.harness import PATIENCE, Conversation, application
 from tests.programs import BIN, Program, assert_no_traceback, demo_ports, environment, ready, running, until
@@ -348,7 +350,7 @@ def test_applications_come_and_go(file: Path, origin: Place, place: Place) -> No
             file.write_text(toml(origin, other, name="other.example.com"))
             reload(program, f"configuration reloaded: other.example.com on {endpoint(other)}")
             hello(other)
-            assert not is_open(place)
+            until(lambda: not is_open(place))
             assert read_all(data) == LARGE - 1
             assert session.reply().startswith(b"226")
             file.write_text(toml(origin, place) + toml(origin, other, name="other.example.com"))
@@ -444,7 +446,7 @@ def test_sigterm_lets_a_transfer_finish(file: Path, place: Place) -> None:
             assert idle.reply() == b"421 Service is shutting down; closing control connection."
             assert idle.at_end()
             program.out.wait("stopping, sessions left: 2; a second signal cuts them")
-            assert not is_open(place)
+            until(lambda: not is_open(place))
             assert read_all(data) == LARGE - 1
             assert session.reply().startswith(b"226")
             assert session.reply().startswith(b"421")
@@ -462,10 +464,12 @@ def test_a_second_signal_cuts_the_transfer(number: signal.Signals, file: Path, p
             program.tell(number)
             program.out.wait("a second signal cuts them")
             program.tell(number)
+            told = time.monotonic()
             assert session.reply().startswith(b"421")
             with pytest.raises(ConnectionResetError):
                 read_all(data)
-            assert program.exit() == 0  # without a wait for this client, which has not closed its connection yet
+            assert program.exit() == 0
+            assert time.monotonic() - told < LINGER  # no wait for this client, which has not closed its connection
         assert program.err.lines == []
         assert_no_traceback(program.out.lines)
 

@@ -137,12 +137,13 @@ def test_reload_of_one_gateway_alone() -> None:
 # demo, and the command itself
 
 
-def test_demo_is_twistds(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("flags", [[], ["--tls"]])
+def test_demo_is_twistds(flags: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[list[str]] = []
-    monkeypatch.setattr(sys, "argv", ["ftp-gateway", "demo"])
+    monkeypatch.setattr(sys, "argv", ["ftp-gateway", "demo", *flags])
     monkeypatch.setattr(twistd, "run", lambda: calls.append(sys.argv))
     assert main() == 0
-    assert calls == [["twistd", "--nodaemon", "--pidfile=", "ftp-gateway", "--demo"]]
+    assert calls == [["twistd", "--nodaemon", "--pidfile=", "ftp-gateway", "--demo", *flags]]
 
 
 def test_without_a_subcommand(capfd: pytest.CaptureFixture[str]) -> None:

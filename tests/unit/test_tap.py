@@ -82,6 +82,7 @@ TOGETHER = "--listen, --origin and --data-ports belong together"
         (("--config", "gateway.toml", "--public-address", "192.0.2.1"), [ONE_WAY]),
         (("--config", "gateway.toml", "--demo"), [ONE_WAY]),
         (("--demo", *FLAGS), [ONE_WAY]),
+        (("--tls", *FLAGS), ["--tls belongs to --demo; elsewhere the configuration file says what TLS there is"]),
         (FLAGS[:2], [TOGETHER]),
         (FLAGS[2:], [TOGETHER]),
         (FLAGS[:4], [TOGETHER]),

@@ -990,6 +990,24 @@ class TestAbort:
                 origin: PWD
         """)
 
+    def test_what_stands_behind_it_is_answered_for_certain(self, play: Playbook) -> None:
+        play(RUNNING)
+        play("""
+            client: ABOR
+                origin: ABOR
+            client: NOOP
+                origin: NOOP
+            client: PWD
+            origin: 226 Aborted
+                abort data
+                client: 226 Aborted
+                arm linger
+            origin: 500 What?
+                client: 500 What?
+            deadline linger
+                origin: PWD
+        """)
+
     def test_of_a_transfer_whose_reply_is_held(self, play: Playbook) -> None:
         play(COMPLETING)
         play("""

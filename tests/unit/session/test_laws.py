@@ -11,6 +11,7 @@ from gateway.ftp.commands import Command
 from gateway.ftp.lines import Unclean
 from gateway.session.policy import Policy
 from gateway.session.ports import PassivePorts
+from gateway.session.security import Requirement, TLSTerms
 from tests.unit.session.playbook import SETTING
 from tests.unit.session.world import Choices, World
 
@@ -18,6 +19,11 @@ SETTINGS = [
     attrs.evolve(SETTING, public="public.example"),
     attrs.evolve(SETTING, ports=PassivePorts(range(20000, 20021), range(30000, 30021))),
     attrs.evolve(SETTING, policy=Policy(deny=frozenset({b"ABOR", b"NOOP"}), read_only=True), banner="ready #hello"),
+    attrs.evolve(SETTING, policy=Policy(tls=True), tls=TLSTerms(passthrough=True)),
+    attrs.evolve(SETTING, policy=Policy(tls=True), tls=TLSTerms(terminates=True)),
+    attrs.evolve(SETTING, policy=Policy(tls=True), tls=TLSTerms(terminates=True, require=Requirement.DATA)),
+    attrs.evolve(SETTING, policy=Policy(tls=True), tls=TLSTerms(terminates=True, implicit=True, to_origin=True)),
+    attrs.evolve(SETTING, tls=TLSTerms(to_origin=True, origin_implicit=True)),
 ]
 
 # What a client sends together, or one behind the other.
@@ -28,6 +34,8 @@ PHRASES = [
     *([b"EPSV", b"RETR f", beside] for beside in (b"ABOR", b"STAT", b"NOOP", b"QUIT", b"PORT 1")),
     [b"PASV", b"RETR f", b"STAT", b"ABOR", b"PORT 1,2,3,4,5,6", b"PWD"],
     [b"EPSV", b"RETR f", b"STAT", b"ABOR", b"ABOR", b"NOOP", b"EPSV", b"RETR f"],
+    *([auth, b"PBSZ 0", b"PROT P"] for auth in (b"AUTH TLS", b"AUTH TLS", b"AUTH SSL")),
+    *([line] for line in b"PROT C|PROT P|CCC|AUTH GSSAPI".split(b"|")),
     [b"EPSV", b"REST 5", b"EPRT |1|", b"STOR f", b"RNFR a", b"RNTO b"],
 ]
 SCRIPTS = st.lists(

@@ -1,41 +1,60 @@
 """A small world around a session: a client with a script, an origin with habits, a data channel with its fate.
 
-What happens next is chosen by a string of bytes, so that a property test can try many worlds, and shrink one. The
-world keeps its own books of what it did, and holds the session to the laws at every step.
+What happens next is chosen by a string of bytes, so that a property test can try many worlds, and shrink one. At
+every step the session is held to the laws, by the books.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
-from ipaddress import IPv4Address, ip_address
+from ipaddress import ip_address
 from typing import TypeVar
 
 import attrs
 
-from gateway.ftp.addresses import parse_227, parse_229, render_227, render_229
-from gateway.ftp.commands import VERBS, Command, Kind
+from gateway.ftp.commands import Command
 from gateway.ftp.lines import Unclean
-from gateway.ftp.replies import Reply, ReplyAssembler
+from gateway.ftp.replies import ReplyAssembler
 from gateway.session import actions as do
-from gateway.session import control, transfers
 from gateway.session import events as on
-from gateway.session.control import MAX_QUEUED, ControlSession, Setting
+from gateway.session.control import ControlSession, Setting
 from gateway.session.events import Deadline, Towards
+from tests.unit.session.books import PUBLIC_HOST, Books, Channel, Line
 from tests.unit.session.playbook import ORIGIN
 
 T = TypeVar("T")
-BESIDE = (b"STAT", b"NOOP", b"ABOR")
-PUBLIC_HOST = IPv4Address("192.0.2.99")
-FORBIDDEN = (ORIGIN.encode(), ORIGIN.replace(".", ",").encode())
+Step = Callable[[], None]
 
-
-def direction(command: Command) -> Towards | None:
-    """Which way the bytes of a transfer command go; None where it is none."""
-    row = VERBS.get(command.verb)
-    if row is None or not row.transfers:
-        return None
-    return Towards.CLIENT if row.kind is Kind.TO_CLIENT else Towards.ORIGIN
+# What an origin says to a transfer command, to PASV, to EPSV, to anything else; an orderly one, the first of them.
+TRANSFER = ["150 226", "226", "550", "150 426", "125 110 250", "150 552", "425", "500", "150 451", "120 150 226"]
+PASSIVE = {
+    b"PASV": [
+        "227 (198,51,100,1,78,33)",
+        "227 =10,0,0,1,78,34",
+        "227 (198,51,100,1,1,1)",
+        "227 ?",
+        "425",
+        "229 (!!!1!)",
+    ],
+    b"EPSV": ["229 (|||20001|)", "229 (!!!20002!)", "229 (|||1|)", "229 ?", "522", "227 (198,51,100,1,78,33)"],
+}
+AUTH = ["234", "534", "504", "120 234", "331"]
+OTHER = [
+    "200",
+    "230",
+    "250",
+    "331",
+    "350",
+    "500",
+    "530",
+    "550",
+    "120 200",
+    "211-",
+    "257 198.51.100.1",
+    "229 (|||20003|)",
+]
+# What a hostile one says of itself.
+UNASKED = ["150", "200", "225", "226", "227 (198,51,100,1,78,32)", "229 (|||20000|)", "331", "426", "500", "550"]
 
 
 @attrs.define
@@ -55,71 +74,12 @@ class Choices:
 
 
 @attrs.define(eq=False)
-class Line:
-    """What the client sent, and what has become of it."""
-
-    number: int
-    sent: Command | Unclean
-    forwarded: bool = False
-    answered: bool = False
-
-    @property
-    def verb(self) -> bytes:
-        """Its verb, b'' where it was not clean."""
-        return self.sent.verb if isinstance(self.sent, Command) else b""
-
-
-@attrs.define(eq=False)
 class Job:
     """A command before the origin, and what it is still going to say to it."""
 
     line: Line
     replies: list[str]
     spoken: bool = False
-
-
-@attrs.define(eq=False)
-class Channel:
-    """A data channel."""
-
-    port: int
-    listening: bool = False
-    dialling: bool = False
-    client_here: bool = False
-    dialled: bool = False
-    alive: bool = True
-    delivered: set[Towards] = attrs.field(factory=set)
-
-
-# What an origin says to a transfer command, to PASV, to EPSV, to anything else.
-TRANSFER = ["150 226", "226", "550", "150 426", "125 110 250", "150 552", "425", "500", "150 451", "120 150 226"]
-PASSIVE = {
-    b"PASV": [
-        "227 (198,51,100,1,78,33)",
-        "227 =10,0,0,1,78,34",
-        "227 (198,51,100,1,1,1)",
-        "227 nowhere",
-        "425",
-        "229 (|||20001|)",
-    ],
-    b"EPSV": ["229 (|||20001|)", "229 (|||20002|)", "229 (|||1|)", "229 nowhere", "522", "227 (198,51,100,1,78,33)"],
-}
-OTHER = [
-    "200",
-    "230",
-    "250",
-    "331",
-    "350",
-    "500",
-    "530",
-    "550",
-    "120 200",
-    "211-",
-    "257 at 198.51.100.1",
-    "229 (|||20003|)",
-]
-# What a hostile one says of itself.
-UNASKED = ["150", "200", "225", "226", "227 (198,51,100,1,78,32)", "229 (|||20000|)", "331", "426", "500", "550"]
 
 
 @attrs.define(eq=False)
@@ -134,85 +94,115 @@ class World:
     lines: list[Command | Unclean]
     choices: Choices
     hostile: bool = False
-    judge: ControlSession = attrs.field(init=False)
-    sent: list[Line] = attrs.field(factory=list, init=False)
+    session: ControlSession = attrs.field(init=False)
+    books: Books = attrs.field(init=False)
     jobs: list[Job] = attrs.field(factory=list, init=False)
     log: list[str] = attrs.field(factory=list, init=False)
-    armed: set[Deadline] = attrs.field(factory=set, init=False)
-    channel: Channel | None = attrs.field(default=None, init=False)
-    carrier: Channel | None = attrs.field(default=None, init=False)  # the channel of the last 227 or 229
-    under_way: Line | None = attrs.field(default=None, init=False)  # the transfer command before the origin
-    origin_up: bool = attrs.field(default=False, init=False)
-    greeted: bool = attrs.field(default=False, init=False)
-    epsv_all: bool = attrs.field(default=False, init=False)
-    aborted: bool = attrs.field(default=False, init=False)
-    closed: bool = attrs.field(default=False, init=False)
-    disconnects: int = attrs.field(default=0, init=False)
     event: on.Event = attrs.field(factory=on.Started, init=False)
+    origin_up: bool = attrs.field(default=False, init=False)
+    origin_greeted: bool = attrs.field(default=False, init=False)
+    securing: list[bytes] = attrs.field(factory=list, init=False)  # what the gateway has to ask the origin for
+    asked: bool = attrs.field(default=False, init=False)  # and has asked it for
+    client_handshake: bool = attrs.field(default=False, init=False)
+    origin_handshake: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.judge = ControlSession(self.setting)
+        self.session = ControlSession(self.setting)
+        self.books = Books(self.setting, self.hostile)
+        if self.setting.tls.to_origin:
+            self.securing = [b"AUTH TLS\r\n", b"PBSZ 0\r\n", b"PROT P\r\n"]
+            if self.setting.tls.origin_implicit:
+                del self.securing[0]
 
     def run(self) -> None:
         """Lets things happen until the choices are used up, then until nothing is left to happen."""
         self.tell(on.Started())
-        while not self.choices.over and not self.closed:
+        while not self.choices.over and not self.books.closed:
             self.choices.pick(self.steps())()
-        while not self.closed and (orderly := self.orderly()):
+        while not self.books.closed and (orderly := self.orderly()):
             orderly[0]()
         self.check_end()
 
     # What can happen
 
-    def steps(self) -> list[Callable[[], None]]:
-        """Everything that can happen now; the first few most often."""
+    def steps(self) -> list[Step]:
+        """Everything that can happen now; what is orderly most often."""
         steps = self.orderly() * 6
-        if self.channel is not None:
+        if self.books.channel is not None:
             steps.append(self.channel_breaks)
-        if self.hostile and self.origin_up:
+        if self.hostile and self.origin_greeted and not self.origin_handshake and not self.books.opaque:
             steps += [self.unasked, self.unasked, self.origin_leaves]
+        if self.client_handshake or self.origin_handshake:
+            steps.append(self.handshake_fails)
+        if self.books.opaque:
+            steps += [lambda: self.tell(on.OpaqueMoved()), self.opaque_channel]
         steps += [lambda: None, self.calamity]
         return steps
 
-    def orderly(self) -> list[Callable[[], None]]:
+    def orderly(self) -> list[Step]:
         """What happens when all goes well, in the long run."""
-        steps: list[Callable[[], None]] = []
+        if self.books.opaque:
+            return [self.no_opaque_channels] if self.books.opaque_channels else []
+        steps: list[Step] = []
         if not self.origin_up:
             steps.append(self.origin_connects)
-        elif not self.greeted:
+        elif self.origin_handshake:
+            steps.append(self.origin_secured)
+        elif not self.origin_greeted:
             steps.append(self.greet)
-        if self.lines and self.judge.hungry:
+        if self.asked:
+            steps.append(self.origin_agrees)
+        if self.client_handshake:
+            steps.append(self.client_secured)
+        elif self.lines and self.session.hungry:
             steps.append(self.client_sends)
         steps += [lambda job=job: self.speak(job) for job in self.speakers()]
-        if self.channel is not None:
-            steps += self.channel_steps(self.channel)
-        if not steps and Deadline.LINGER in self.armed:
+        if self.books.channel is not None:
+            steps += self.channel_steps(self.books.channel)
+        if not steps and Deadline.LINGER in self.books.armed:
             steps.append(lambda: self.pass_deadline(Deadline.LINGER))
         return steps
 
-    def channel_steps(self, channel: Channel) -> list[Callable[[], None]]:
+    def channel_steps(self, channel: Channel) -> list[Step]:
         """What a data channel can do next."""
         if not channel.listening:
             return [lambda: self.listens(channel)]
-        steps: list[Callable[[], None]] = []
+        steps: list[Step] = []
         if channel.dialling and not channel.dialled:
             steps.append(lambda: self.dialled(channel))
         if not channel.client_here:
             steps.append(lambda: self.client_comes(channel))
-        if channel.client_here and channel.dialled:
-            steps += [
-                lambda towards=towards: self.delivers(channel, towards)
-                for towards in Towards
-                if towards not in channel.delivered
-            ]
-        return steps
+        if channel.client_here and channel.dialled and channel.begun:
+            ways = [way for way in Towards if way not in channel.delivered]
+            steps += [lambda way=way: self.delivers(channel, way) for way in ways]
+        return steps or [self.channel_breaks]
 
     # The client
 
     def client_sends(self) -> None:
         sent = self.lines.pop(0)
-        self.sent.append(Line(len(self.sent), sent))
+        self.books.sent.append(Line(len(self.books.sent), sent))
         self.tell(on.CommandReceived(sent) if isinstance(sent, Command) else on.UncleanReceived(sent))
+
+    def client_secured(self) -> None:
+        self.client_handshake = False
+        self.books.secure = True
+        self.tell(on.ClientSecured())
+
+    def handshake_fails(self) -> None:
+        """Or bytes came before it."""
+        events: list[on.Event] = [on.Injected()]
+        events += [on.ClientTLSFailed("x")] if self.client_handshake else []
+        events += [on.OriginTLSFailed("x")] if self.origin_handshake else []
+        self.tell(self.choices.pick(events))
+
+    def opaque_channel(self) -> None:
+        self.books.opaque_channels = max(0, self.books.opaque_channels + self.choices.pick([1, -1]))
+        self.tell(on.OpaqueChannels(self.books.opaque_channels))
+
+    def no_opaque_channels(self) -> None:
+        self.books.opaque_channels = 0
+        self.tell(on.OpaqueChannels(0))
 
     # The origin
 
@@ -220,17 +210,26 @@ class World:
         self.origin_up = True
         self.tell(on.OriginConnected(ip_address(ORIGIN)))
 
+    def origin_secured(self) -> None:
+        self.origin_handshake = False
+        self.tell(on.OriginSecured())
+
     def greet(self) -> None:
         reply = self.choices.pick(["220 198.51.100.1 #hello", "120 wait #hello", "220-a\r\n b #hello\r\n220 c"])
-        self.greeted = not reply.startswith("120")
+        self.origin_greeted = not reply.startswith("120")
         self.say(reply)
+
+    def origin_agrees(self) -> None:
+        """Or not, to being secure."""
+        reply = self.choices.pick(["200", "200", "200", "120", "534"])
+        self.asked = reply == "120"
+        self.say(f"{reply} #secret")
 
     def speakers(self) -> list[Job]:
         """The first job; and where that is a transfer that runs, the first beside it."""
-        if not self.jobs:
+        if self.origin_handshake:
             return []
-        first, *more = self.jobs
-        return [first, *more[:1]] if first.spoken and direction(self.command(first.line)) is not None else [first]
+        return self.jobs[:2] if self.jobs and self.jobs[0].spoken and self.jobs[0].line.direction else self.jobs[:1]
 
     def speak(self, job: Job) -> None:
         job.spoken = True
@@ -246,49 +245,41 @@ class World:
         [reply] = filter(None, map(assembler.feed, text.encode().split(b"\r\n")))
         self.tell(on.ReplyReceived(reply))
 
-    def take_job(self, line: Line) -> None:
+    def hears(self, line: Line) -> None:
         """The origin read a command."""
-        command = self.command(line)
         pick = self.choices.pick
-        running = self.jobs[0] if self.jobs and direction(self.command(self.jobs[0].line)) is not None else None
-        if direction(command) is not None:
-            replies = pick(TRANSFER)
-        elif command.verb in PASSIVE and self.epsv_argument(line) != b"ALL":
-            replies = pick(PASSIVE[command.verb][: 2 if self.choices.over else None])
-        elif command.verb == b"QUIT":
-            replies = pick(["221", "500"])
-        elif command.verb == b"ABOR" and running is not None:
-            self.abort(line, running, pick(["426 226", "merged", "226 225", "beside", "unknown"]))
+        running = self.jobs[0] if self.jobs and self.jobs[0].line.direction else None
+        if line.verb == b"ABOR" and running is not None:
+            self.hears_abort(line, running)
             return
-        elif command.verb == b"ABOR":
-            replies = pick(["225", "226", "530", "502"])
-        elif command.verb == b"STAT":
-            replies = pick(["211-", "213", "502", "502" if command.argument is None else "550"])
-        elif command.verb == b"NOOP":
-            replies = pick(["200", "500"])
+        if line.direction is not None:
+            replies = pick(TRANSFER)
+        elif line.verb in PASSIVE and line.argument != b"ALL":
+            replies = pick(PASSIVE[line.verb][: 2 if self.choices.over else None])
+        elif line.verb == b"STAT":
+            replies = pick(["211-", "213", "502", "550" if line.argument else "502"])
         else:
-            replies = pick(OTHER)
-        self.jobs.append(Job(line, self.split(replies)))
+            known = {b"QUIT": ["221", "500"], b"ABOR": ["225", "226", "530", "502"], b"NOOP": ["200", "500"]}
+            replies = pick({**known, b"AUTH": AUTH}.get(line.verb, OTHER))
+        words = replies.split()
+        self.jobs.append(Job(line, words if all(word.isdigit() for word in words) else [replies]))
 
-    def abort(self, line: Line, running: Job, how: str) -> None:
+    def hears_abort(self, line: Line, running: Job) -> None:
         """The origin read ABOR while it transfers."""
-        if how == "merged":
+        how = self.choices.pick(["both", "one answer", "too late", "unknown"])
+        if how == "one answer":
             running.replies[:] = [self.choices.pick(["226", "225", "426"])]
             running.spoken = False  # nothing is answered out of turn
             line.answered = True
             return
-        if how in ("426 226", "beside"):
+        if how == "both":
             running.replies[:] = ["426"]
         self.jobs.append(Job(line, ["502" if how == "unknown" and running.spoken else "226"]))
 
-    @staticmethod
-    def split(replies: str) -> list[str]:
-        """``150 226`` are two replies; ``227 (…)`` is one."""
-        words = replies.split()
-        return words if all(word.isdigit() for word in words) else [replies]
-
     def unasked(self) -> None:
-        self.say(f"{self.choices.pick(UNASKED)} #unasked")
+        reply = self.choices.pick(UNASKED)
+        self.asked = self.asked and reply == "150"
+        self.say(f"{reply} #unasked")
 
     def origin_leaves(self) -> None:
         event = self.choices.pick([on.OriginLost(), on.OriginBroke("x"), None])
@@ -311,200 +302,103 @@ class World:
         channel.dialled = True
         self.tell(on.DataConnected())
 
-    def delivers(self, channel: Channel, towards: Towards) -> None:
-        channel.delivered.add(towards)
-        self.tell(on.DataDelivered(towards))
-        if channel is self.channel and len(channel.delivered) == 2:
+    def delivers(self, channel: Channel, way: Towards) -> None:
+        channel.delivered.add(way)
+        self.tell(on.DataDelivered(way))
+        if channel is self.books.channel and len(channel.delivered) == 2:
             self.channel_breaks()
 
     def channel_breaks(self) -> None:
-        assert self.channel is not None
-        self.channel.alive = False
-        self.channel = None
-        self.tell(on.DataEnded())
+        self.books.channel = None
+        self.tell(on.DataEnded(insecure=self.books.private and self.choices.pick([False, True])))
 
     # The rest
 
     def pass_deadline(self, deadline: Deadline) -> None:
-        self.armed.remove(deadline)
+        self.books.armed.remove(deadline)
         self.tell(on.DeadlinePassed(deadline))
 
     def calamity(self) -> None:
         """What is rare, and mostly the end."""
         if self.choices.pick([True, False, False, False]):
             return
-        ends = [lambda event=event: self.tell(event) for event in (on.Draining(), on.Stopped(), on.ClientLost())]
-        deadlines = [lambda deadline=deadline: self.pass_deadline(deadline) for deadline in self.armed]
-        self.choices.pick([*ends, *deadlines])()
+        steps: list[Step] = [
+            lambda event=event: self.tell(event)  # type: ignore[misc]
+            for event in (on.Draining(), on.Stopped(), on.ClientLost(), on.ForeignReceived())
+        ]
+        deadlines = [deadline for deadline in Deadline if deadline in self.books.armed]
+        if any(job.line.verb == b"ABOR" for job in self.jobs) and not self.hostile:
+            deadlines = [deadline for deadline in deadlines if deadline is not Deadline.LINGER]  # it is not that slow
+        steps += [lambda deadline=deadline: self.pass_deadline(deadline) for deadline in deadlines]
+        self.choices.pick(steps)()
 
-    # What the session does, and whether it may
+    # What the session does
 
     def tell(self, event: on.Event) -> None:
         """An event, and all that it leads to."""
         self.event = event
         self.log.append(f"{event}")
-        actions = self.judge.receive(event)
-        for action in actions:
+        for action in self.session.receive(event):
             self.log.append(f"    {action}")
-            assert not self.closed, "law 9: an action after the end"
+            assert not self.books.closed, "law 9: an action after the end"
             self.perform(action)
-        assert self.closed == self.judge.ended
-        if self.closed:
-            assert self.disconnects == 1, "law 9: it ends once"
+        assert self.books.closed == self.session.ended
+        if self.books.closed:
+            assert self.books.disconnects == 1, "law 9: it ends once"
         else:
-            self.check_books()
+            self.books.check()
 
     def perform(self, action: do.Action) -> None:
+        books = self.books
         match action:
+            case do.SendToOrigin(data) if self.securing:
+                assert self.origin_greeted and data == self.securing.pop(0)
+                self.asked = True
             case do.SendToOrigin(data):
-                self.forwarded(data)
+                self.hears(books.command(data))
             case do.SendToClient(data):
-                self.answered(data)
+                books.reply(data)
+            case do.StartOriginTLS():
+                assert self.origin_up and not books.greeted
+                self.origin_handshake = True
+            case do.StartClientTLS(data):
+                assert self.setting.tls.terminates and not self.client_handshake and not books.secure
+                self.client_handshake = True
+                if data:
+                    books.auth(data)
+                else:
+                    books.private = True
+            case do.GoOpaque(data):
+                assert self.setting.tls.passthrough
+                books.auth(data)
+                books.opaque = True
+            case do.BeginData(secure):
+                assert books.channel is not None and self.setting.tls.terminates and secure == books.private
+                books.channel.begun = True
             case do.OpenData(origin_port, public_port):
-                self.open_data(origin_port, public_port)
+                books.open_data(self.event, origin_port, public_port)
             case do.DialData():
-                assert self.channel is not None and self.channel.listening
-                self.channel.dialling = True
+                assert books.channel is not None and books.channel.listening
+                books.channel.dialling = True
             case do.ReleaseData():
-                assert self.channel is not None and self.channel.delivered, "law 8"
-                self.channel = None
+                books.release()
             case do.AbortData():
-                assert self.channel is not None
-                self.channel.alive = False
-                self.channel = None
+                books.abort()
             case do.Arm(deadline):
-                self.armed.add(deadline)
+                books.armed.add(deadline)
             case do.Disarm(deadline):
-                self.armed.discard(deadline)
+                books.armed.discard(deadline)
             case do.Note("disconnect"):
-                self.disconnects += 1
+                books.disconnects += 1
             case do.Close():
-                self.closed = True
-
-    def forwarded(self, data: bytes) -> None:
-        """The origin gets a command: the client's next, as it was, and nothing else."""
-        assert self.origin_up and (self.greeted or self.hostile)
-        waiting = [line for line in self.sent if not line.forwarded and not line.answered]
-        if self.hostile:  # the books may be out of step
-            waiting = [line for line in waiting if line.verb and data == self.command(line).render()]
-        line = waiting[0]
-        command = self.command(line)
-        assert data == command.render(), "what the origin gets is what the client sent"
-        assert command.verb not in (b"PORT", b"EPRT", b"LPRT"), "law 2"
-        assert self.hostile or self.refusal(line) is None
-        line.forwarded = True
-        if direction(command) is not None:
-            assert self.channel is None or self.channel.dialled, "law 7: the dial comes first"
-            self.under_way, self.aborted = line, False
-        elif command.verb == b"ABOR":
-            self.aborted = True
-        self.take_job(line)
-
-    def open_data(self, origin_port: int, public_port: int) -> None:
-        """A data channel is opened."""
-        event = self.event
-        assert isinstance(event, on.ReplyReceived) and len(event.reply.lines) == 1, "law 5"
-        parse = {227: parse_227, 229: parse_229}[event.reply.code]
-        assert parse(event.reply) == origin_port, "law 5"
-        assert self.setting.ports.public_port(origin_port) == public_port
-        verb = {227: b"PASV", 229: b"EPSV"}[event.reply.code]
-        assert any(line.verb == verb for line in self.sent if line.forwarded), "law 5"
-        if self.channel is not None:
-            self.channel.alive = False
-        self.channel = self.carrier = Channel(origin_port)
-
-    def answered(self, data: bytes) -> None:
-        """The client gets a reply."""
-        assembler = ReplyAssembler(1000, 1_000_000)
-        replies = [assembler.feed(line) for line in data.split(b"\r\n")[:-1]]
-        reply = replies.pop()
-        assert reply is not None and reply.render() == data and not any(replies), "one reply in one write"
-        assert not any(address in data for address in FORBIDDEN), "law 3"
-        tag = re.search(rb"#(\w+)", data)
-        waiting = [line for line in self.sent if not line.answered]
-        if tag is None and reply.code != 421:
-            line = waiting[0]
-            assert self.hostile or reply in self.local_answers(line), "law 1: a local answer is in its place"
-        elif tag is not None and tag[1].isdigit() and not reply.preliminary:
-            line = self.sent[int(tag[1])]
-            if not self.hostile:
-                self.check_answer(waiting, line, reply)
-        else:
-            return
-        line.answered = True
-        self.finished(line, reply)
-
-    def local_answers(self, line: Line) -> list[Reply]:
-        """What we may say to that command ourselves."""
-        if (refusal := self.refusal(line)) is not None:
-            return [refusal]
-        if direction(self.command(line)) is not None:
-            return [transfers.NO_DATA_CONNECTION, transfers.TRANSFER_CUT]
-        port = None if self.channel is None else self.setting.ports.public_port(self.channel.port)
-        if line.verb == b"PASV":
-            passive = [] if port is None else [render_227(PUBLIC_HOST, port)]
-            return [transfers.NO_DATA_PORT, transfers.PASV_UNKNOWN, *passive]
-        if line.verb == b"EPSV":
-            return [transfers.NO_DATA_PORT, *([] if port is None else [render_229(port)])]
-        return []
-
-    def check_answer(self, waiting: list[Line], line: Line, reply: Reply) -> None:
-        """The origin's final reply to that command."""
-        assert line.forwarded
-        if line.verb in BESIDE:
-            waiting = [other for other in waiting if other is not self.under_way]
-        assert line is waiting[0], "law 1"
-        if line is self.under_way and reply.positive:
-            whole = self.carrier is None or direction(self.command(line)) in self.carrier.delivered
-            assert whole or self.aborted, "laws 7 and 8: 2yz for a transfer that is not whole"
-        if reply.code == {b"PASV": 227, b"EPSV": 229}.get(line.verb) and self.epsv_argument(line) != b"ALL":
-            assert self.channel is not None and self.channel.listening, "law 4"
-
-    def finished(self, line: Line, reply: Reply) -> None:
-        """What a final reply changes."""
-        if line.verb == b"EPSV" and self.epsv_argument(line) == b"ALL":
-            self.epsv_all = self.epsv_all or reply.positive
-        elif line.verb in PASSIVE and reply in (transfers.NO_DATA_PORT, transfers.PASV_UNKNOWN):
-            self.carrier = None
-        elif line.verb and direction(self.command(line)) is not None:
-            self.under_way = self.carrier = None
-
-    def refusal(self, line: Line) -> Reply | None:
-        """What the gateway itself says to a command; None where the origin is asked."""
-        if isinstance(line.sent, Unclean):
-            return control.UNCLEAN
-        if line.verb == b"PASV" and self.epsv_all:
-            return control.PASV_AFTER_ALL
-        return self.setting.policy.refusal(line.sent)
-
-    @staticmethod
-    def command(line: Line) -> Command:
-        """Of a line that is clean."""
-        assert isinstance(line.sent, Command)
-        return line.sent
-
-    def epsv_argument(self, line: Line) -> bytes:
-        """In upper case."""
-        return (self.command(line).argument or b"").upper()
-
-    # The state of things between two events
-
-    def check_books(self) -> None:
-        """What holds whenever the session waits for something."""
-        waiting = [line for line in self.sent if not line.answered]
-        assert len([line for line in waiting if not line.forwarded]) <= MAX_QUEUED + 1, "law 10"
-        assert len([line for line in waiting if line.forwarded]) <= MAX_QUEUED, "law 10"
-        assert self.armed or self.channel is not None, "it waits for ever"
-        if self.greeted and not self.hostile:
-            moving = self.under_way is not None and self.channel is not None and self.channel.dialled
-            assert (Deadline.IDLE in self.armed) != moving, "idle is what moves no bytes"
+                books.closed = True
 
     def check_end(self) -> None:
         """Nothing is left to happen: then all is done, and the next command goes to the origin at once."""
-        probe = on.CommandReceived(Command(b"SYST"))
-        if self.closed:
-            assert not self.judge.hungry and self.judge.receive(probe) == []
-            return
-        assert not self.lines and self.judge.hungry
-        assert do.SendToOrigin(b"SYST\r\n") in self.judge.receive(probe), "the client waits for ever"
-        assert self.hostile or all(line.answered for line in self.sent)
+        if self.books.closed:
+            assert not self.session.hungry and self.session.receive(on.CommandReceived(Command(b"SYST"))) == []
+        elif not self.books.opaque:
+            assert not self.lines and self.session.hungry
+            actions = self.session.receive(on.CommandReceived(Command(b"SYST")))
+            assert do.SendToOrigin(b"SYST\r\n") in actions, "the client waits for ever"
+            assert self.hostile or not self.books.waiting
