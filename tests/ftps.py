@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import ftplib
 import json
+import shutil
 import ssl
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
 import attrs
+import pytest
 
-from tests.clients import FTP, run
+from tests.clients import FTP, content, contents, run, tree
+from tests.servers.requirements import require
 from tests.tls import Pair, certificates
 
 NAME = "localhost"
@@ -69,11 +72,14 @@ class FTPS(FTP, ftplib.FTP_TLS):
         if not self._prot_p:
             return connection, size
         session = None if self.resumes is None else self.resumes.sock.session
-        try:
-            return self.context.wrap_socket(connection, server_hostname=self.host, session=session), size
-        except BaseException:
-            connection.close()
-            raise
+        # Python would take an end without close_notify, and even a reset, for the end of the file.
+        with contextlib.ExitStack() as stack:
+            stack.callback(connection.close)
+            secure = self.context.wrap_socket(
+                connection, server_hostname=self.host, session=session, suppress_ragged_eofs=False
+            )
+            stack.pop_all()
+        return secure, size
 
 
 @attrs.frozen
@@ -103,12 +109,18 @@ def secured(
     with FTPS(account.ca, passive, implicit=account.implicit, version=version) as ftp:
         ftp.connect(account.name, account.port)
         ftp.login(account.user, account.password)
-        ftp.prot_p() if private else ftp.prot_c()
+        ftp.prot_p()  # with PBSZ, without which PROT is refused
+        if not private:
+            ftp.prot_c()
         yield ftp
 
 
+class Failed(Exception):
+    """A client program did not do what it was to do. The text is what it said."""
+
+
 class Client(Protocol):
-    """One that carries files in a session of its own; it raises where the gateway refuses."""
+    """One that carries files in a session of its own; it raises what goes wrong."""
 
     def put(self, account: Account, *files: Path) -> None:
         """Stores the files, by their own names."""
@@ -157,6 +169,7 @@ class Curl:
         return f"{'ftps' if account.implicit else 'ftp'}://{account.name}:{account.port}/{name}"
 
     def _run(self, account: Account, *words: str) -> None:
+        require("curl")
         _succeed(
             *("curl", "--silent", "--show-error", "--fail-early", "--ssl-reqd", "--cacert", account.ca),
             *("--user", f"{account.user}:{account.password}", *self.options, *words),
@@ -181,6 +194,7 @@ class Lftp:
 
     def do(self, account: Account, *commands: str) -> None:
         """Runs commands of lftp's in one session."""
+        require("lftp")
         settings = (
             "cmd:fail-exit true",
             "xfer:clobber true",
@@ -207,4 +221,72 @@ class Lftp:
 def _succeed(*command: str | Path, directory: Path, stdin: str = "") -> None:
     done = run(*command, directory=directory, stdin=stdin)
     if done.returncode:
-        raise subprocess.CalledProcessError(done.returncode, command, done.stdout, done.stderr)
+        raise Failed(done.stderr.decode())
+
+
+TLS_1_2, TLS_1_3 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
+
+CLIENTS: Mapping[str, Client] = {
+    "ftplib": Ftplib(version=TLS_1_3),
+    "ftplib-1.2": Ftplib(version=TLS_1_2),
+    "ftplib-pasv": Ftplib("PASV"),
+    "curl": Curl(),
+    "curl-1.2": Curl(("--tls-max", "1.2")),
+    "curl-pasv": Curl(("--disable-epsv", "--no-ftp-skip-pasv-ip")),
+    "lftp": Lftp(("ftp:prefer-epsv true",)),
+    "lftp-1.2": Lftp(("ftp:prefer-epsv true", "ssl:priority NORMAL:-VERS-ALL:+VERS-TLS1.2")),
+    "lftp-pasv": Lftp(("ftp:prefer-epsv false",)),
+}
+"""By name. All of them speak TLS 1.3 and send EPSV where it does not say otherwise."""
+
+
+def tried_with(*names: str) -> pytest.MarkDecorator:
+    """Tries a test with the clients of these names."""
+    return pytest.mark.parametrize("client", [CLIENTS[name] for name in names], ids=names)
+
+
+def carry(client: Client, account: Account, root: Path, local: Path) -> None:
+    """Stores files, an empty one first, and fetches them again.
+
+    :param root: what the origin serves; empty, and so is ``local``.
+    """
+    files = [local / "empty", local / "64-KiB"]
+    files[0].touch()
+    files[1].write_bytes(content(65536))
+    client.put(account, *files)
+    assert contents(root) == contents(local)
+    for file in files:
+        file.unlink()
+    client.get(account, *files)
+    assert contents(local) == contents(root)
+
+
+def carry_at_once(client: Client, sessions: int, account: Account, root: Path, local: Path) -> None:
+    """The same with so many sessions at once, each with a file of its own."""
+    files = [local / f"number-{number}" for number in range(sessions)]
+    for number, file in enumerate(files):
+        file.write_bytes(content(65536, number))
+    sent = contents(local)
+    with ThreadPoolExecutor(sessions) as pool:
+        list(pool.map(lambda file: client.put(account, file), files))
+        assert contents(root) == sent
+        for file in files:
+            file.unlink()
+        list(pool.map(lambda file: client.get(account, file), files))
+    assert contents(local) == sent
+
+
+def mirror(account: Account, root: Path, local: Path) -> None:
+    """Stores a tree with lftp, and fetches it again."""
+    tree(local / "there", 40)
+    lftp = Lftp()
+    lftp.do(account, f"mirror --reverse --parallel=4 {local}/there copy")
+    assert contents(root / "copy") == contents(local / "there")
+    lftp.do(account, f"mirror --parallel=4 copy {local}/back")
+    assert contents(local / "back") == contents(local / "there")
+
+
+def empty(root: Path) -> None:
+    """Removes all that is in a directory."""
+    for path in root.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -6,13 +6,13 @@ import contextlib
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
-import attrs
-
 from origin import Origin
-from tests.servers import Daemon, Server, proftpd, pure_ftpd, vsftpd
+from tests.servers import DAEMONS, Daemon, Server, proftpd, pure_ftpd, vsftpd
 from tests.servers.requirements import require
 from tests.tls import Pair
 
@@ -69,42 +69,36 @@ def secure(
     pair: Pair,
     more: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Server]:
-    """Runs a real one with this certificate; it lets nobody in, nor transfer, in the clear."""
+    """Runs a real one with this certificate.
+
+    :param more: of its own settings.
+    """
     require(daemon.name)
     with daemon(root, host, passive_ports=ports, settings={**_SETTINGS[daemon.name](pair), **more}) as server:
         yield server
 
 
 @contextlib.contextmanager
-def secure_embedded(root: Path, host: str, ports: range, pair: Pair, *, implicit: bool = False) -> Iterator[Server]:
-    """Runs the embedded one with this certificate; it lets nobody in, nor transfer, in the clear."""
+def embedded(root: Path, host: str, ports: range, pair: Pair, *, implicit: bool = False) -> Iterator[Server]:
+    """Runs the embedded one with this certificate."""
+    users = {"tester": "correct horse"}
     with Origin(
         root,
         listen=(host, 0),
         passive_ports=ports,
-        users={"tester": "correct horse"},
+        users=users,
         writable=True,
         certificate=pair.certificate,
         key=pair.key,
         tls_required=True,
         implicit_tls=implicit,
     ) as origin:
-        yield Server("pyftpdlib", origin.address, "tester", "correct horse", root, ports, os.getpid())
+        [(user, password)] = users.items()
+        yield Server("pyftpdlib", origin.address, user, password, root, ports, os.getpid())
 
 
-@attrs.frozen
-class Kind:
-    """One of them, by its name."""
-
-    name: str
-
-    @contextlib.contextmanager
-    def __call__(self, root: Path, host: str, ports: range, pair: Pair) -> Iterator[Server]:
-        daemons = {daemon.name: daemon for daemon in (vsftpd, proftpd, pure_ftpd)}
-        started = (
-            secure(daemons[self.name], root, host, ports, pair)
-            if self.name in daemons
-            else secure_embedded(root, host, ports, pair)
-        )
-        with started as server:
-            yield server
+ORIGINS: Mapping[str, Callable[[Path, str, range, Pair], AbstractContextManager[Server]]] = {
+    **{daemon.name: partial(secure, daemon) for daemon in DAEMONS},
+    "pyftpdlib": embedded,
+}
+"""All of them, by name. Each refuses logins and transfers in the clear, and runs at a host with passive ports."""

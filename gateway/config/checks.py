@@ -9,7 +9,7 @@ from typing import Any
 from attrs import frozen
 
 from gateway.config import security
-from gateway.config.keys import Config
+from gateway.config.keys import Config, TlsMode
 from gateway.config.values import Address, Listening, address, meet, quoted, span
 
 _IPV4_SETTINGS = Path("/proc/sys/net/ipv4")
@@ -82,7 +82,10 @@ def mistakes(applications: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         commands = keys.get("commands", {})
         for verb in sorted({*commands.get("allow", ())} & {*commands.get("deny", ())}):
             yield f"{claim.path}.commands.deny: {verb} stands in allow as well"
-        yield from security.mistakes(f"{claim.path}.tls", keys.get("tls", {}))
+        tls = keys.get("tls", {})
+        yield from security.mistakes(f"{claim.path}.tls", tls)
+        if tls.get("mode") is TlsMode.PASSTHROUGH and "data_ports" in keys and not keys["data_ports"].mirrored:
+            yield f'{claim.path}.data_ports: must be one range in mode "passthrough", in which no reply is rewritten'
 
 
 def warnings(config: Config, ipv4_settings: Path = _IPV4_SETTINGS) -> tuple[str, ...]:

@@ -105,8 +105,8 @@ def _structure(document: dict[str, Any], directory: Path) -> Config:
 
 
 def _readable(strict: Converter, table: type, value: object) -> dict[str, Any]:
-    """The keys of a table that can be read, whatever is wrong with the others; None for one left out whose default
-    that is. So mistakes between keys are found in the same run as those in single keys.
+    """The keys of a table that can be read or were left out, whatever is wrong with the others. So mistakes between
+    keys are found in the same run as those in single keys.
     """
     found: dict[str, Any] = {}
     if not isinstance(value, dict):
@@ -114,8 +114,8 @@ def _readable(strict: Converter, table: type, value: object) -> dict[str, Any]:
     for attribute in attrs.fields(table):
         name, kind = attribute.name, attribute.type
         if name not in value:
-            if attribute.default is None:
-                found[name] = None
+            if attribute.default is not attrs.NOTHING and not is_table(kind):
+                found[name] = attribute.default
         elif is_table(kind):
             found[name] = _readable(strict, kind, value[name])
         else:

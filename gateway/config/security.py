@@ -1,5 +1,6 @@
 """What the keys of `application.tls` need of one another, and of the files that they name."""
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,10 @@ def certificate_files(certificate: str, key: str | None) -> CertificateFiles:
 def mistakes(path: str, tls: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong between the keys, as `path: text`.
 
-    :param tls: the keys that could be read; None for those that were left out.
+    :param tls: the keys that could be read, or were left out.
     """
-    mode = tls.get("mode", TlsMode.OFF)
-    yield from _needs(path, tls, mode)
+    if "mode" in tls:
+        yield from _needs(path, tls, tls["mode"])
     for certificate, key in (("certificate", "key"), ("origin_certificate", "origin_key")):
         chain, private = tls.get(certificate), tls.get(key)
         if chain is None:
@@ -36,12 +37,12 @@ def mistakes(path: str, tls: Mapping[str, Any]) -> Iterator[str]:
             try:
                 certificate_files(chain, private).read()
             except CertificateError as error:
-                yield f"{path}.{certificate}: {error}"
+                yield f"{path}.{certificate}: {_on_one_line(str(error))}"
     if (authorities := tls.get("origin_ca")) is not None:
         try:
             read_authorities(Path(authorities))
         except CertificateError as error:
-            yield f"{path}.origin_ca: {error}"
+            yield f"{path}.origin_ca: {_on_one_line(str(error))}"
 
 
 def _needs(path: str, tls: Mapping[str, Any], mode: TlsMode) -> Iterator[str]:
@@ -70,4 +71,9 @@ def advice(path: str, tls: Tls) -> Iterator[str]:
         if chain is not None:
             for certificate in certificate_files(chain, private).read().expired():
                 ended = certificate.chain[0].not_valid_after_utc
-                yield f"{path}.{key}: a certificate in {chain} expired on {ended:%Y-%m-%d}"
+                yield f"{path}.{key}: a certificate in {_on_one_line(chain)} expired on {ended:%Y-%m-%d}"
+
+
+def _on_one_line(text: str) -> str:
+    """The same, whatever is in the names of files."""
+    return text if text.isprintable() else json.dumps(text)[1:-1]

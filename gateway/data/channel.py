@@ -19,6 +19,7 @@ from gateway.data.pump import Pump, best_pump
 from gateway.data.secure import SecureLeg, Security
 
 _MAX_CANDIDATES = 4  # connections that wait to show whether they are the client
+_NO_HANDSHAKE = "no TLS handshake in time"
 
 
 class Reactor(IReactorFDSet, IReactorTime):
@@ -109,9 +110,11 @@ class DataChannel:
     owner: Owner = attrs.field(repr=False)
     make_pump: Callable[[bool], Pump] = attrs.field(default=best_pump, repr=False)
     lasting = False
+    spoke = 0.0  # is asked of those that last alone
     _dialled: bool = attrs.field(default=False, init=False)
     _begun: bool = attrs.field(init=False)
     _candidates: list[tuple[Leg, Address]] = attrs.field(factory=list, init=False, repr=False)
+    _receives: bool | None = attrs.field(default=None, init=False, repr=False)  # whether the client does
     _secure_client: Security | None = attrs.field(default=None, init=False, repr=False)
     _origin_ready: bool = attrs.field(default=False, init=False)
     _client: Leg | None = attrs.field(default=None, init=False)
@@ -172,14 +175,17 @@ class DataChannel:
             self.route.connect_timeout, self._end, Ending.ORIGIN_UNREACHABLE, "connect timeout"
         )
 
-    def begin(self, secure_client: Security | None) -> None:
+    def begin(self, secure_client: Security | None, to_client: bool | None) -> None:
         """The transfer begins: the client's leg becomes secure in this way, or stays plain. Once is enough.
 
         A channel whose client may be secure relays nothing before.
+
+        :param to_client: which way the bytes of the transfer go; None where that is not known.
         """
         if self._begun or self._ended:
             return
         self._begun = True
+        self._receives = to_client
         self._secure_client = secure_client
         self._watch_for_stalls()
         self._await_client()
@@ -209,14 +215,17 @@ class DataChannel:
 
     def accepted(self, connection: socket.socket, address: Address) -> None:
         """Somebody who may be the client came."""
-        self._cancel("accept")
         leg = Leg(self.reactor, connection)
+        if len(self._candidates) == _MAX_CANDIDATES:
+            leg.reset()
+            self.owner.data_refused(address, "too many connections at once")
+            return
         self._candidates.append((leg, address))
         self.dial()
         if self._begun:
             self._welcome(leg, address)
-        elif len(self._candidates) == _MAX_CANDIDATES:
-            self.ports.leave(self.route.public, self)
+        else:
+            self._cancel("accept")
 
     def stranger(self, address: Address) -> None:
         """Somebody else came."""
@@ -228,7 +237,15 @@ class DataChannel:
 
     def _await_client(self) -> None:
         self._cancel("accept")
-        self._timers["accept"] = self.reactor.callLater(self.route.accept_timeout, self._end, Ending.NO_CLIENT)
+        self._timers["accept"] = self.reactor.callLater(self.route.accept_timeout, self._client_missing)
+
+    def _client_missing(self) -> None:
+        if not self._candidates:
+            self._end(Ending.NO_CLIENT)
+            return
+        for _, address in self._candidates:
+            self.owner.data_refused(address, _NO_HANDSHAKE)
+        self._end(Ending.CLIENT_TLS, _NO_HANDSHAKE)
 
     def _welcome(self, leg: Leg, address: Address) -> None:
         """Takes a candidate for the client, once it has shown to be where it has to."""
@@ -348,7 +365,8 @@ class DataChannel:
         if leg is self._origin:
             from_it, to_it = to_it, from_it
         sent_all = from_it.done and not to_it.bytes
-        got_all = to_it.done and not from_it.bytes and isinstance(leg, SecureLeg)
+        receives = self._receives in (None, leg is self._client)
+        got_all = receives and to_it.done and not from_it.bytes and isinstance(leg, SecureLeg)
         return sent_all or got_all
 
     def _cancel(self, name: str) -> None:

@@ -39,6 +39,10 @@ class Guest(Protocol):
     def lasting(self) -> bool:
         """Whether it awaits any number of connections, those that no other guest here awaits."""
 
+    @property
+    def spoke(self) -> float:
+        """When its session last said anything: among those that last, that one has asked for the connection."""
+
     def listening(self) -> None:
         """The port listens."""
 
@@ -140,7 +144,7 @@ class _Port:
         except OSError:  # the client is gone again, or the process is out of descriptors: the guests' time runs
             return
         address = peer_address(name[0])
-        for guest in sorted(self.guests, key=lambda guest: guest.lasting):
+        for guest in sorted(self.guests, key=lambda guest: (guest.lasting, -guest.spoke)):
             if guest.peers is None or address in guest.peers:
                 guest.accepted(connection, address)
                 return

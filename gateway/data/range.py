@@ -19,22 +19,30 @@ class OpenPort:
     """One port of the range."""
 
     port: int
-    peers: Network | None
-    came: Callable[[int, socket.socket, Address], None] = attrs.field(repr=False)
-    turned_away: Callable[[int, Address], None] = attrs.field(repr=False)
+    owner: OpenRange = attrs.field(repr=False)
     dialled = False
     lasting = True
+
+    @property
+    def peers(self) -> Network | None:
+        """Whose connections are accepted; None for anyone's."""
+        return self.owner.peers
+
+    @property
+    def spoke(self) -> float:
+        """When the session last said anything."""
+        return self.owner.spoke
 
     def listening(self) -> None:
         """It is known to listen, by what ``open`` gives back."""
 
     def accepted(self, connection: socket.socket, address: Address) -> None:
         """A connection came."""
-        self.came(self.port, connection, address)
+        self.owner.came(self.port, connection, address)
 
     def stranger(self, address: Address) -> None:
         """Somebody else came."""
-        self.turned_away(self.port, address)
+        self.owner.turned_away(self.port, address)
 
     def superseded(self) -> None:
         """Cannot be: it stands for whatever session the client has."""
@@ -46,6 +54,7 @@ class OpenRange:
 
     :param came: called with the port, the connection and its address.
     :param turned_away: called with the port and the address of a stranger.
+    :param spoke: when the session last said anything, in the reactor's seconds; its owner keeps it.
     """
 
     ports: DataPorts = attrs.field(repr=False)
@@ -53,13 +62,14 @@ class OpenRange:
     peers: Network | None
     came: Callable[[int, socket.socket, Address], None] = attrs.field(repr=False)
     turned_away: Callable[[int, Address], None] = attrs.field(repr=False)
+    spoke: float = attrs.field(default=0.0, init=False)
     _guests: dict[Place, OpenPort] = attrs.field(factory=dict, init=False, repr=False)
 
     def open(self, numbers: Iterable[int]) -> list[int]:
         """Listens at all of them; gives those that cannot be bound."""
         missing = []
         for number in numbers:
-            place, guest = (self.host, number), OpenPort(number, self.peers, self.came, self.turned_away)
+            place, guest = (self.host, number), OpenPort(number, self)
             try:
                 self.ports.open(place, guest)
             except OSError:

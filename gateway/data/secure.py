@@ -128,6 +128,11 @@ class SecureLeg(Leg):
                 self._notify()
         Leg.close(self)
 
+    def reset(self) -> None:
+        # What goes without it OpenSSL makes not resumable, for the data connections to come as well. Nothing is sent.
+        self.connection.set_shutdown(SSL.SENT_SHUTDOWN)
+        Leg.reset(self)
+
     def _notify(self) -> None:
         if self._notified:
             return

@@ -16,7 +16,7 @@ _COMMAND = re.compile(rb"[ \t]*(?P<verb>[^ \t]+)(?:[ \t](?P<argument>.*))?", re.
 
 # What speaks here first when it takes this port for another protocol's (ALPACA, CVE-2021-3618).
 _FOREIGN_VERBS = frozenset(b"GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH PRI HOST: HELO EHLO LHLO".split())
-TLS_HANDSHAKE = 0x16  # the record type that a ClientHello begins with (RFC 8446 section 5.1)
+TLS_ALERT, TLS_HANDSHAKE = 0x15, 0x16  # the record types that TLS begins with, a ClientHello with the second
 
 
 @attrs.frozen

@@ -29,14 +29,23 @@ class TelnetFilter:
     """
 
     _state: _State = attrs.field(default=_State.TEXT, init=False)
+    _ends_in_text: bool = attrs.field(default=True, init=False)
+
+    @property
+    def ends_in_text(self) -> bool:
+        """Whether nothing came behind the last byte of text."""
+        return self._ends_in_text
 
     def strip(self, data: bytes) -> bytes:
         """The text in ``data``. A command may be split over several calls."""
         if self._state is _State.TEXT and IAC not in data:
+            self._ends_in_text = True
             return data
         text = bytearray()
         for byte in data:
+            before = len(text)
             self._state = self._step(byte, text)
+            self._ends_in_text = len(text) > before
         return bytes(text)
 
     def _step(self, byte: int, text: bytearray) -> _State:

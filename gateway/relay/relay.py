@@ -16,10 +16,10 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from gateway.data.channel import DataChannel, Ending, Reactor, Route, Usage
-from gateway.data.leg import Address, peer_address
+from gateway.data.leg import Address, Leg, peer_address
 from gateway.data.range import OpenRange
 from gateway.data.secure import Security
-from gateway.ftp.commands import TLS_HANDSHAKE, Command
+from gateway.ftp.commands import TLS_ALERT, TLS_HANDSHAKE, Command
 from gateway.ftp.lines import LineReader, Unclean
 from gateway.ftp.replies import NotFTP, ReplyAssembler
 from gateway.ftp.telnet import TelnetFilter
@@ -76,6 +76,7 @@ class Relay:
     _client_tls: SessionTLS | None = attrs.field(default=None, init=False, repr=False)
     _origin_tls: OriginSession | None = attrs.field(default=None, init=False, repr=False)
     _opaque: OpenRange | None = attrs.field(default=None, init=False, repr=False)
+    _silent: set[Side] = attrs.field(factory=set, init=False, repr=False)  # sides that owe the first byte of TLS
     _began: float = attrs.field(default=0.0, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -120,10 +121,7 @@ class Relay:
     def received(self, side: Side, data: bytes) -> None:
         """Bytes came on a control connection."""
         if self._opaque is not None:
-            other = self._origin if side is self.client else self.client
-            assert other is not None
-            other.send(data)
-            self._events.append(on.OpaqueMoved())
+            self._opaque_received(self._opaque, side, data)
         elif side is not self.client:
             self._reply_lines.feed(data)
         elif data[0] == TLS_HANDSHAKE and self._commands.empty:
@@ -229,9 +227,10 @@ class Relay:
                 self._start_origin_tls()
             case do.GoOpaque(data):
                 self._go_opaque(data)
-            case do.BeginData(secure):
+            case do.BeginData(secure, towards):
                 assert self._data is not None
-                self._data.channel.begin(self._client_security() if secure else None)
+                to_client = None if towards is None else towards is on.Towards.CLIENT
+                self._data.channel.begin(self._client_security() if secure else None, to_client)
             case do.DialData():
                 assert self._data is not None
                 self._data.channel.dial()
@@ -275,7 +274,7 @@ class Relay:
 
     def _start_client_tls(self, data: bytes) -> None:
         assert self.application.client_tls is not None
-        if not self._commands.empty:
+        if self._client_is_ahead:
             self._events.append(on.Injected())
             return
         self.client.send(data)
@@ -294,9 +293,14 @@ class Relay:
         assert self._client_tls is not None
         return Security(self._client_tls.accept, _must_resume if self.application.data_resumption else _may_be_new)
 
+    @property
+    def _client_is_ahead(self) -> bool:
+        """Whether anything came behind the client's last command, be it a Telnet command."""
+        return not self._commands.empty or not self._telnet.ends_in_text
+
     def _go_opaque(self, data: bytes) -> None:
         application = self.application
-        if not self._commands.empty or not self._reply_lines.empty:
+        if self._client_is_ahead or not self._reply_lines.empty:
             self._events.append(on.Injected())
             return
         self._opaque = OpenRange(
@@ -306,14 +310,28 @@ class Relay:
             self._opaque_came,
             lambda port, address: self.stranger(port, address),
         )
+        self._silent = {side for side in (self.client, self._origin) if side is not None}
         missing = self._opaque.open(application.ports.public)
         if missing:
             self.note("dataPortsUnavailable", {"ports": ",".join(map(str, missing))})
         self.client.send(data)
 
+    def _opaque_received(self, opaque: OpenRange, side: Side, data: bytes) -> None:
+        other = self._origin if side is self.client else self.client
+        assert other is not None
+        if side in self._silent:
+            self._silent.remove(side)
+            if data[0] not in (TLS_ALERT, TLS_HANDSHAKE):
+                self._events.append(on.Injected())
+                return
+        other.send(data)
+        opaque.spoke = self.reactor.seconds()
+        self._events.append(on.OpaqueMoved())
+
     def _opaque_came(self, port: int, connection: socket.socket, address: Address) -> None:
         if len(self._passages) == MAX_OPAQUE_CHANNELS:
-            connection.close()
+            Leg(self.reactor, connection).reset()
+            self.note("tooManyDataChannels", {"dataClient": str(address), "port": port})
             return
         ports = self.application.ports
         passage = Passage(self, self._route(ports.origin[port - ports.public.start], port))
@@ -369,6 +387,10 @@ class Relay:
     def data_ended(self, passage: Passage, usage: Usage) -> None:
         """A data channel is gone."""
         self._passages.discard(passage)
+        if usage.ending is Ending.ORIGIN_TLS:
+            assert self._origin_tls is not None
+            fields = {"port": passage.route.origin[1], "reason": self._origin_tls.failure or usage.reason}
+            self.note("tlsError", {"side": "origin data", **fields})
         self.note("dataChannel", _usage_fields(usage, passage.route))
         if passage is self._data:
             self._data = None

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from gateway.session.events import Deadline
+from gateway.session.events import Deadline, Towards
 
 
 class Outcome(enum.Enum):
@@ -72,9 +72,13 @@ class GoOpaque:
 
 @attrs.frozen
 class BeginData:
-    """The transfer begins: the data channel may relay, with or without TLS on the client's side."""
+    """The transfer begins: the data channel may relay, with or without TLS on the client's side.
+
+    :param towards: where its bytes go; None where that is not known.
+    """
 
     secure: bool
+    towards: Towards | None
 
 
 @attrs.frozen

@@ -329,7 +329,8 @@ class ControlSession:
     def _secure(self, action: Action | None) -> None:
         if action is not None:
             self._do(action)
-        elif self._greeting is not None:
+        else:
+            assert self._greeting is not None
             self._open(self._greeting)
 
     def _origin_answers(self, reply: Reply) -> None:

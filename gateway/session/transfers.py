@@ -170,7 +170,8 @@ class Transfers:
     def start(self) -> None:
         """Something moves bytes over the data channel now."""
         if self.security.terms.terminates and self._data.state in (Data.LISTENING, Data.CONNECTED):
-            self.actions.append(do.BeginData(self.security.private))
+            towards = self._towards if self.under_way else None
+            self.actions.append(do.BeginData(self.security.private, towards))
 
     def final(self, reply: Reply, aborting: bool) -> Reply | None:
         """The origin's final reply to the transfer command; it must not overtake the data.
@@ -189,9 +190,13 @@ class Transfers:
         return self._settle()
 
     @property
-    def _whole(self) -> bool:
+    def _towards(self) -> Towards:
         assert self._command is not None
-        return _TOWARDS[VERBS[self._command.verb].kind] in self._delivered
+        return _TOWARDS[VERBS[self._command.verb].kind]
+
+    @property
+    def _whole(self) -> bool:
+        return self._towards in self._delivered
 
     def _send(self, command: Command) -> Command:
         self._transfer.move(Cause.SEND)

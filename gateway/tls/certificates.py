@@ -66,9 +66,9 @@ def read_certificate(chain: Path, key: Path | None) -> Certificate:
         certificates = x509.load_pem_x509_certificates(pem)
     except ValueError:
         raise CertificateError(f"{chain} holds no PEM certificate") from None
-    key_file = chain if key is None else key
+    key_file, key_pem = (chain, pem) if key is None else (key, _read(key))
     try:
-        private = serialization.load_pem_private_key(pem if key is None else _read(key), None)
+        private = serialization.load_pem_private_key(key_pem, None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise CertificateError(f"{key_file} holds no PEM key without a passphrase") from None
     if _public(private) != _public(certificates[0]):

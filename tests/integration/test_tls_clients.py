@@ -5,67 +5,57 @@ from __future__ import annotations
 import contextlib
 import ftplib
 import io
-import shutil
+import select
 import socket
 import ssl
-import subprocess
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 
 import attrs
 import pytest
 import trustme
 
+from gateway.session.transfers import TLS_FAILED
 from origin import Origin
-from tests.clients import MEBIBYTE, LargeContent, content, contents, digest_of, tree
-from tests.ftps import FTPS, NAME, Account, Client, Curl, Ftplib, Lftp, secured, table
-from tests.harness import RunningGateway, application, gateway, in_reactor
+from tests.clients import MEBIBYTE, LargeContent, content, contents, digest_of
+from tests.ftps import (
+    CLIENTS,
+    FTPS,
+    NAME,
+    TLS_1_2,
+    TLS_1_3,
+    Account,
+    Client,
+    Curl,
+    Failed,
+    Ftplib,
+    Lftp,
+    carry,
+    carry_at_once,
+    empty,
+    mirror,
+    secured,
+    table,
+    tried_with,
+)
+from tests.harness import PATIENCE, RunningGateway, application, gateway, in_reactor
 from tests.scripted import PORTS as SCRIPTED_PORTS
 from tests.scripted import OriginControl, Script, ScriptedOrigin, no_mistakes, read_all, reset
-from tests.servers.requirements import require
 from tests.tls import certificates
 
 HOST = "127.0.0.2"
 PORTS = range(28200, 28400)
 PUBLIC_PORTS = range(28400, 28600)
 LARGE = LargeContent(200 * MEBIBYTE)
-SIZES = (0, 65536)
-
-TLS_1_2, TLS_1_3 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
-LFTP_1_2 = "ssl:priority NORMAL:-VERS-ALL:+VERS-TLS1.2"
 
 # pyftpdlib's MFMT, from Python 3.12 on
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcfromtimestamp:DeprecationWarning")
 
 
-def of(**clients: Client) -> pytest.MarkDecorator:
-    """Tries a test with each of these clients."""
-    return pytest.mark.parametrize("client", clients.values(), ids=clients)
-
-
-EVERY_CLIENT = of(
-    ftplib=Ftplib(version=TLS_1_3),
-    ftplib_1_2=Ftplib(version=TLS_1_2),
-    ftplib_pasv=Ftplib("PASV"),
-    curl=Curl(),
-    curl_1_2=Curl(("--tls-max", "1.2")),
-    curl_pasv=Curl(("--disable-epsv", "--no-ftp-skip-pasv-ip")),
-    lftp=Lftp(("ftp:prefer-epsv true",)),
-    lftp_1_2=Lftp(("ftp:prefer-epsv true", LFTP_1_2)),
-    lftp_pasv=Lftp(("ftp:prefer-epsv false",)),
-)
-ONE_OF_EACH = of(ftplib=Ftplib(), curl=Curl(), lftp=Lftp())
-
-
-@pytest.fixture(autouse=True)
-def _installed(request: pytest.FixtureRequest) -> None:
-    if "client" in request.fixturenames:
-        match request.getfixturevalue("client"):
-            case Curl():
-                require("curl")
-            case Lftp():
-                require("lftp")
+EVERY_CLIENT = tried_with(*CLIENTS)
+ONE_OF_EACH = tried_with("ftplib", "curl", "lftp")
+VERSIONS = pytest.mark.parametrize("version", [TLS_1_2, TLS_1_3], ids=["1.2", "1.3"])
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +71,20 @@ def running(origin: Origin) -> Iterator[RunningGateway]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    path = tmp_path_factory.mktemp("large") / "large"
+    with path.open("wb") as file:
+        file.writelines(LARGE.blocks())
+    yield path
+    path.unlink()
+
+
+@pytest.fixture(scope="module")
+def large_digest() -> str:
+    return LARGE.digest()
+
+
 @pytest.fixture
 def account(running: RunningGateway) -> Account:
     return Account(running.address[1], certificates().ca)
@@ -90,21 +94,7 @@ def account(running: RunningGateway) -> Account:
 def root(origin: Origin) -> Iterator[Path]:
     """What the origin serves: nothing, before and after a test."""
     yield origin.root
-    for path in origin.root.iterdir():
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def carry(client: Client, account: Account, root: Path, local: Path) -> None:
-    """Stores files, and fetches them again."""
-    files = [local / f"of-{size}-bytes" for size in SIZES]
-    for file, size in zip(files, SIZES, strict=True):
-        file.write_bytes(content(size))
-    client.put(account, *files)
-    assert contents(root) == contents(local)
-    for file in files:
-        file.unlink()
-    client.get(account, *files)
-    assert contents(local) == contents(root)
+    empty(origin.root)
 
 
 class TestFiles:
@@ -122,59 +112,46 @@ class TestFiles:
             assert not running.journal.all("tlsError")
             assert {record["outcome"] for record in running.journal.all("dataChannel")} == {"complete"}
 
-    @of(
-        ftplib=Ftplib(private=False),
-        curl=Curl(("--ftp-ssl-control",)),
-        lftp=Lftp(("ftp:ssl-protect-data false", "ftp:ssl-protect-list false")),
+    @pytest.mark.parametrize(
+        "client",
+        [
+            Ftplib(private=False),
+            Curl(("--ftp-ssl-control",)),
+            Lftp(("ftp:ssl-protect-data false", "ftp:ssl-protect-list false")),
+        ],
+        ids=["ftplib", "curl", "lftp"],
     )
     def test_data_in_the_clear(self, client: Client, account: Account, root: Path, tmp_path: Path) -> None:
         carry(client, account, root, tmp_path)
 
     @ONE_OF_EACH
-    def test_large(self, client: Client, account: Account, root: Path, tmp_path: Path) -> None:
-        file = tmp_path / "large"
-        with file.open("wb") as stream:
-            stream.writelines(LARGE.blocks())
-        client.put(account, file)
-        assert digest_of(root / "large") == LARGE.digest()
-        file.unlink()
-        client.get(account, file)
-        assert digest_of(file) == LARGE.digest()
-        file.unlink()
+    def test_large(
+        self, client: Client, account: Account, root: Path, large: Path, large_digest: str, tmp_path: Path
+    ) -> None:
+        client.put(account, large)
+        assert digest_of(root / large.name) == large_digest
+        fetched = tmp_path / large.name
+        client.get(account, fetched)
+        assert digest_of(fetched) == large_digest
+        fetched.unlink()
 
     @ONE_OF_EACH
     def test_twenty_at_once(self, client: Client, account: Account, root: Path, tmp_path: Path) -> None:
-        files = [tmp_path / f"number-{number}" for number in range(20)]
-        for number, file in enumerate(files):
-            file.write_bytes(content(65536, number))
-        sent = contents(tmp_path)
-        with ThreadPoolExecutor(len(files)) as pool:
-            list(pool.map(lambda file: client.put(account, file), files))
-            assert contents(root) == sent
-            for file in files:
-                file.unlink()
-            list(pool.map(lambda file: client.get(account, file), files))
-        assert contents(tmp_path) == sent
+        carry_at_once(client, 20, account, root, tmp_path)
 
     def test_mirror(self, account: Account, root: Path, tmp_path: Path) -> None:
-        require("lftp")
-        tree(tmp_path / "there", 40)
-        Lftp().do(account, f"mirror --reverse --parallel=4 {tmp_path}/there copy")
-        assert contents(root / "copy") == contents(tmp_path / "there")
-        Lftp().do(account, f"mirror --parallel=4 copy {tmp_path}/back")
-        assert contents(tmp_path / "back") == contents(tmp_path / "there")
+        mirror(account, root, tmp_path)
 
 
 class TestCertificate:
     @ONE_OF_EACH
-    def test_it_is_verified(self, client: Client, account: Account, running: RunningGateway, tmp_path: Path) -> None:
+    def test_it_is_verified(self, client: Client, account: Account, root: Path, tmp_path: Path) -> None:
         """So that the other tests show that it is good."""
         trustme.CA().cert_pem.write_to_path(tmp_path / "another.pem")
         (tmp_path / "file").touch()
-        refused = len(running.journal.all("tlsError", side="client"))
-        with pytest.raises((ssl.SSLCertVerificationError, subprocess.CalledProcessError), match=r"(?i)certificate|60"):
+        with pytest.raises((ssl.SSLCertVerificationError, Failed), match="certificate"):
             client.put(attrs.evolve(account, ca=tmp_path / "another.pem"), tmp_path / "file")
-        running.journal.wait("tlsError", refused + 1, side="client")
+        assert not contents(root)
 
     @pytest.mark.parametrize("version", ["1.2", "1.3"])
     @pytest.mark.parametrize("name", ["one.example.com", "two.example.com"])
@@ -182,7 +159,6 @@ class TestCertificate:
         self, name: str, version: str, origin: Origin, root: Path, tmp_path: Path
     ) -> None:
         """And the data connection resumes the session, whichever it was."""
-        require("curl")
         shown, local = tmp_path / "shown", tmp_path / "local"
         shown.mkdir()
         local.mkdir()
@@ -197,7 +173,7 @@ class TestCertificate:
 
 
 class TestResumption:
-    @pytest.mark.parametrize("version", [TLS_1_2, TLS_1_3], ids=["1.2", "1.3"])
+    @VERSIONS
     @pytest.mark.parametrize("whose", ["nobody's", "another's"])
     def test_data_that_does_not_resume_is_refused(
         self, whose: str, version: ssl.TLSVersion, account: Account, running: RunningGateway, root: Path
@@ -208,29 +184,27 @@ class TestResumption:
             another.nlst()  # a client has its ticket of TLS 1.3 once it has read something
             ftp.context = another.context
             ftp.resumes = another if whose == "another's" else None
-            with pytest.raises(OSError):
-                ftp.get("file")
-            with pytest.raises(ftplib.error_perm, match="522"):
-                ftp.voidresp()
-            running.journal.wait("tlsError", refused + 1, side="client data", reason="session not resumed")
-            with pytest.raises((OSError, ftplib.error_perm)):
-                ftp.storbinary("STOR upload", io.BytesIO(content(65536)))
-        assert not (root / "upload").exists() or not (root / "upload").stat().st_size
+            for command in ("RETR file", "STOR upload"):
+                with pytest.raises(OSError), ftp.transfercmd(command) as connection:
+                    connection.recv(1)
+                with pytest.raises(ftplib.error_perm) as reply:
+                    ftp.voidresp()
+                assert str(reply.value).encode() == TLS_FAILED.render().removesuffix(b"\r\n")
+        running.journal.wait("tlsError", refused + 2, side="client data", reason="session not resumed")
 
     def test_curl_without_it(self, account: Account, origin: Origin, root: Path, tmp_path: Path) -> None:
-        require("curl")
         (root / "file").write_bytes(content(65536))
-        with pytest.raises(subprocess.CalledProcessError):
+        with pytest.raises(Failed):
             Curl(("--no-sessionid",)).get(account, tmp_path / "file")
         optional = application(origin.address, PORTS, more=table("flexible", data_session_reuse="optional"))
         with no_mistakes(), gateway(optional) as running:
             Curl(("--no-sessionid",)).get(attrs.evolve(account, port=running.address[1]), tmp_path / "file")
         assert contents(tmp_path) == contents(root)
 
-    def test_hundred_transfers_in_one_session(self, account: Account, root: Path) -> None:
+    def test_many_transfers_in_one_session(self, account: Account, root: Path) -> None:
         """A ticket of TLS 1.3 is not used up."""
         with secured(account, version=TLS_1_3) as ftp:
-            for number in range(100):
+            for number in range(30):
                 ftp.storbinary("STOR file", io.BytesIO(content(1000, number)))
                 assert ftp.get("file") == content(1000, number)
 
@@ -241,19 +215,19 @@ class TestRequired:
         data = application(origin.address, PORTS, more=table("flexible", require="data"))
         with no_mistakes(), gateway(data) as running, FTPS(certificates().ca) as ftp:
             ftp.connect(NAME, running.address[1])
-            with pytest.raises(ftplib.error_perm, match="530 .*AUTH TLS"):
+            with pytest.raises(ftplib.error_perm, match=r"530 .*AUTH TLS"):
                 ftp.login("user", "secret", secure=False)
             ftp.login("user", "secret")
-            with pytest.raises(ftplib.error_perm, match="522 .*PROT P"):
+            with pytest.raises(ftplib.error_perm, match=r"522 .*PROT P"):
                 ftp.get("file")
+            ftp.prot_p()
             with pytest.raises(ftplib.error_perm, match="534"):
                 ftp.prot_c()
-            ftp.prot_p()
             assert ftp.get("file") == content(65536)
 
 
 class TestCuts:
-    @pytest.mark.parametrize("version", [TLS_1_2, TLS_1_3], ids=["1.2", "1.3"])
+    @VERSIONS
     def test_an_upload_without_close_notify(
         self, version: ssl.TLSVersion, account: Account, running: RunningGateway, root: Path
     ) -> None:
@@ -266,7 +240,7 @@ class TestCuts:
                 ftp.voidresp()
         running.journal.wait("dataChannel", cut + 1, outcome="client reset")
 
-    @pytest.mark.parametrize("version", [TLS_1_2, TLS_1_3], ids=["1.2", "1.3"])
+    @VERSIONS
     def test_a_download_that_the_origin_cuts(self, version: ssl.TLSVersion) -> None:
         """The client is not told of an end of file."""
 
@@ -277,8 +251,8 @@ class TestCuts:
             control.say(b"426 Cut.")
 
         with before(cut) as account, secured(account, version=version) as ftp:
-            with pytest.raises((ConnectionResetError, ssl.SSLEOFError)):
-                ftp.get("file")
+            with pytest.raises(OSError), ftp.transfercmd("RETR file") as connection:
+                read_all(connection)
             with pytest.raises(ftplib.error_temp, match="426"):
                 ftp.voidresp()
 
@@ -295,7 +269,7 @@ class TestClientsThatLeaveEarly:
             control.say(b"226 Sent.")
 
         with before(end_second) as account, secured(account) as ftp:
-            leave(ftp.transfercmd("RETR file"), len(sent))
+            leave(greeted(ftp.transfercmd("RETR file")), len(sent))
             assert ftp.voidresp() == "226 Sent."
 
     def test_as_the_origin_ends(self) -> None:
@@ -303,13 +277,20 @@ class TestClientsThatLeaveEarly:
 
         def end(control: OriginControl) -> None:
             with beginning(control, b"RETR file") as data:
-                in_reactor(lambda: (data.close(), leave(connections[0], 0)))
+                connection = connections.get(timeout=PATIENCE)
+                in_reactor(lambda: (data.close(), leave(connection, 0)))
             control.say(b"226 Sent.")
 
-        connections: list[ssl.SSLSocket] = []
+        connections: SimpleQueue[ssl.SSLSocket] = SimpleQueue()
         with before(end) as account, secured(account) as ftp:
-            connections.append(ftp.transfercmd("RETR file"))
+            connections.put(greeted(ftp.transfercmd("RETR file")))
             assert ftp.voidresp() == "226 Sent."
+
+
+def greeted(connection: ssl.SSLSocket) -> ssl.SSLSocket:
+    """The same, once the gateway has sent its ticket: it has completed the handshake."""
+    select.select([connection], [], [], PATIENCE)
+    return connection
 
 
 def leave(connection: ssl.SSLSocket, after: int) -> None:

@@ -21,6 +21,7 @@ from gateway.config import (
     ConfigError,
     DataPeer,
     DataPorts,
+    DataSessionReuse,
     Events,
     HostPort,
     Limits,
@@ -28,6 +29,9 @@ from gateway.config import (
     ProxyProtocol,
     Timeouts,
     Tls,
+    TlsMode,
+    TlsRequirement,
+    TlsVersion,
     from_flags,
     load,
     parse,
@@ -37,6 +41,7 @@ from gateway.config.keys import NOT_BUILT, tables
 from gateway.config.reference import Entry, reference
 from gateway.config.structure import converter
 from gateway.config.values import Listening, address, meet, quoted
+from tests.tls import certificates
 
 DIRECTORY = Path("/etc/ftp-gateway")
 
@@ -100,20 +105,6 @@ listen = "tcp:21"
 origin = "198.51.100.1:21"
 data_ports = "20000-20020"
 access_denied = "drop"
-
-[application.tls]
-mode = "flexible"
-certificate = "fullchain.pem"
-key = "key.pem"
-implicit = true
-require = "control"
-data_session_reuse = "optional"
-minimum_version = "1.3"
-origin_ca = "ca.pem"
-origin_name = "ftp.internal"
-origin_implicit = true
-origin_certificate = "client.pem"
-origin_key = "client.key"
 
 [application.limits]
 sessions = 1
@@ -480,6 +471,179 @@ def test_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         load(tmp_path)
 
 
+# TLS
+
+
+CHAIN, KEY = (str(path) for path in attrs.astuple(certificates().server))
+OTHER_CHAIN, OTHER_KEY = (str(path) for path in attrs.astuple(certificates().other_name))
+SHOWN = {"certificate": CHAIN, "key": KEY}
+
+
+@pytest.mark.parametrize(
+    ("tls", "wanted"),
+    [
+        ({}, Tls()),
+        ({"mode": "passthrough"}, Tls(TlsMode.PASSTHROUGH)),
+        ({"mode": "flexible", **SHOWN}, Tls(TlsMode.FLEXIBLE, CHAIN, KEY)),
+        (
+            {"mode": "full", **SHOWN, "implicit": True, "origin_implicit": True, "require": "control"},
+            Tls(TlsMode.FULL, CHAIN, KEY, implicit=True, origin_implicit=True, require=TlsRequirement.CONTROL),
+        ),
+        (
+            {
+                "mode": "strict",
+                **SHOWN,
+                "require": "data",
+                "data_session_reuse": "optional",
+                "minimum_version": "1.3",
+                "origin_ca": str(certificates().ca),
+                "origin_name": "ftp.internal",
+                "origin_certificate": OTHER_CHAIN,
+                "origin_key": OTHER_KEY,
+            },
+            Tls(
+                TlsMode.STRICT,
+                CHAIN,
+                KEY,
+                require=TlsRequirement.DATA,
+                data_session_reuse=DataSessionReuse.OPTIONAL,
+                minimum_version=TlsVersion.V1_3,
+                origin_ca=str(certificates().ca),
+                origin_name="ftp.internal",
+                origin_certificate=OTHER_CHAIN,
+                origin_key=OTHER_KEY,
+            ),
+        ),
+    ],
+)
+def test_tls(tls: dict[str, object], wanted: Tls) -> None:
+    assert read(tls=tls).tls == wanted
+
+
+def test_files_of_tls_are_looked_for_where_the_configuration_is(tmp_path: Path) -> None:
+    (tmp_path / "both.pem").write_bytes(Path(CHAIN).read_bytes() + Path(KEY).read_bytes())
+    (tmp_path / "names").mkdir()
+    (tmp_path / "names" / "one.pem").write_bytes(Path(CHAIN).read_bytes() + Path(KEY).read_bytes())
+    for name in ("both.pem", "names"):
+        text = document(application=[REQUIRED | {"tls": {"mode": "flexible", "certificate": name}}])
+        (application,) = parse(text, tmp_path).applications
+        assert application.tls.certificate == str(tmp_path / name)
+
+
+@pytest.mark.parametrize("mode", ["flexible", "full", "strict"])
+def test_a_certificate_must_be_given(mode: str) -> None:
+    assert mistakes_of({"tls": {"mode": mode}}) == [f'tls.certificate: must be given in mode "{mode}"']
+    assert mistakes_of({"tls": {"mode": mode, "certificate": 1}}) == [
+        "tls.certificate: must be a string, not an integer"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "modes"),
+    [
+        ("implicit", True, ("flexible", "full", "strict")),
+        ("require", "control", ("flexible", "full", "strict")),
+        ("origin_ca", str(certificates().ca), ("strict",)),
+        ("origin_name", "ftp.internal", ("strict",)),
+        ("origin_implicit", True, ("full", "strict")),
+        ("origin_certificate", str(Path(CHAIN).with_name("both.pem")), ("full", "strict")),
+    ],
+)
+def test_keys_that_do_nothing_in_a_mode(key: str, value: object, modes: tuple[str, ...]) -> None:
+    Path(CHAIN).with_name("both.pem").write_bytes(Path(CHAIN).read_bytes() + Path(KEY).read_bytes())
+    needed = " or ".join(f'"{mode}"' for mode in modes)
+    for mode in ("off", "passthrough", "flexible", "full", "strict"):
+        shown = SHOWN if mode in ("flexible", "full", "strict") else {}
+        tls = {"mode": mode, **shown, key: value}
+        if mode in modes:
+            read(tls=tls)
+        else:
+            assert mistakes_of({"tls": tls}) == [f'tls.{key}: does nothing in mode "{mode}"; it needs {needed}']
+    assert mistakes_of({"tls": {key: value}}) == [f'tls.{key}: does nothing in mode "off"; it needs {needed}']
+
+
+def test_a_mode_that_cannot_be_read_is_the_only_mistake_of_its_kind() -> None:
+    tls = {"mode": "on", "implicit": True, "require": "data", **SHOWN}
+    assert mistakes_of({"tls": tls}) == [
+        'tls.mode: must be "off", "passthrough", "flexible", "full" or "strict", not "on"'
+    ]
+
+
+@pytest.mark.parametrize("prefix", ["", "origin_"])
+def test_certificates_that_cannot_be_used(tmp_path: Path, prefix: str) -> None:
+    missing, text = tmp_path / "missing", tmp_path / "text"
+    text.write_text("no PEM at all")
+
+    def found(certificate: object, key: object) -> list[str]:
+        wrong = {f"{prefix}certificate": str(certificate)} | ({f"{prefix}key": str(key)} if key else {})
+        return [mistake.removeprefix("tls.") for mistake in mistakes_of({"tls": {"mode": "full", **SHOWN, **wrong}})]
+
+    name = f"{prefix}certificate"
+    assert found(missing, KEY) == [f"{name}: {missing}: No such file or directory"]
+    assert found(CHAIN, missing) == [f"{name}: {missing}: No such file or directory"]
+    assert found(text, KEY) == [f"{name}: {text} holds no PEM certificate"]
+    assert found(CHAIN, text) == [f"{name}: {text} holds no PEM key without a passphrase"]
+    assert found(CHAIN, OTHER_KEY) == [f"{name}: the key in {OTHER_KEY} is not that of the certificate in {CHAIN}"]
+    assert found(tmp_path, KEY) == [
+        f"{prefix}key: must be left out where {name} is a directory; each file holds its key"
+    ]
+    endless = tmp_path / ("x" * 300)
+    assert found(endless, KEY) == [f"{name}: {endless}: File name too long"]
+    if prefix:  # without it, the key of the other stands in
+        assert found(CHAIN, None) == [f"{name}: {CHAIN} holds no PEM key without a passphrase"]
+        assert found(tmp_path, None) == [f"{name}: {tmp_path} holds no *.pem file"]
+
+
+def test_certificates_in_modes_without_use_for_them_are_checked_as_well() -> None:
+    assert mistakes_of({"tls": {"certificate": CHAIN, "key": OTHER_KEY}}) == [
+        f"tls.certificate: the key in {OTHER_KEY} is not that of the certificate in {CHAIN}"
+    ]
+
+
+def test_a_key_without_a_certificate() -> None:
+    assert mistakes_of({"tls": {"key": KEY}}) == ["tls.key: needs certificate"]
+    assert mistakes_of({"tls": {"mode": "full", **SHOWN, "origin_key": KEY}}) == [
+        "tls.origin_key: needs origin_certificate"
+    ]
+    assert mistakes_of({"tls": {"certificate": 1, "key": KEY}}) == [
+        "tls.certificate: must be a string, not an integer"
+    ]
+    assert mistakes_of({"tls": {"certificate": CHAIN, "key": 1}}) == ["tls.key: must be a string, not an integer"]
+
+
+def test_authorities_that_cannot_be_used(tmp_path: Path) -> None:
+    strict = {"mode": "strict", **SHOWN}
+    missing = tmp_path / "two\nlines"
+    assert mistakes_of({"tls": {**strict, "origin_ca": str(missing)}}) == [
+        f"tls.origin_ca: {tmp_path}/two\\nlines: No such file or directory"
+    ]
+    assert mistakes_of({"tls": {**strict, "origin_ca": KEY}}) == [f"tls.origin_ca: {KEY} holds no PEM certificate"]
+
+
+def test_passthrough_rewrites_no_port() -> None:
+    mapped = {"origin": "20000-20020", "public": "30000-30020"}
+    assert mistakes_of({"tls": {"mode": "passthrough"}, "data_ports": mapped}) == [
+        'data_ports: must be one range in mode "passthrough", in which no reply is rewritten'
+    ]
+    assert mistakes_of({"tls": {"mode": "passthrough"}, "data_ports": 1}) == [
+        "data_ports: must be a string, not an integer"
+    ]
+    read(tls={"mode": "passthrough"}, data_ports={"origin": "20000-20020", "public": "20000-20020"})
+
+
+def test_every_mistake_of_tls_in_one_run() -> None:
+    assert mistakes_of(
+        {"tls": {"mode": "flexible", "key": KEY, "origin_name": "a", "origin_ca": KEY, "minimum_version": "1.1"}}
+    ) == [
+        'tls.minimum_version: must be "1.2" or "1.3", not "1.1"',
+        'tls.certificate: must be given in mode "flexible"',
+        'tls.origin_ca: does nothing in mode "flexible"; it needs "strict"',
+        'tls.origin_name: does nothing in mode "flexible"; it needs "strict"',
+        "tls.key: needs certificate",
+        f"tls.origin_ca: {KEY} holds no PEM certificate",
+    ]
+
+
 # What is not built yet
 
 
@@ -489,18 +653,6 @@ def test_everything_not_built_is_refused_by_its_path() -> None:
         f"application[0].{text}"
         for text in (
             'access_denied: "drop" is not available in this version; only "reply" is',
-            'tls.mode: "flexible" is not available in this version; only "off" is',
-            f"tls.certificate: {later}",
-            f"tls.key: {later}",
-            f"tls.implicit: {later}",
-            'tls.require: "control" is not available in this version; only "none" is',
-            'tls.data_session_reuse: "optional" is not available in this version; only "required" is',
-            'tls.minimum_version: "1.3" is not available in this version; only "1.2" is',
-            f"tls.origin_ca: {later}",
-            f"tls.origin_name: {later}",
-            f"tls.origin_implicit: {later}",
-            f"tls.origin_certificate: {later}",
-            f"tls.origin_key: {later}",
             f"limits.sessions: {later}",
             f"limits.sessions_per_client: {later}",
             f"limits.connects_per_minute_per_client: {later}",
@@ -518,7 +670,7 @@ def test_everything_not_built_is_refused_by_its_path() -> None:
 
 def test_switching_off_what_is_not_built_is_no_mistake() -> None:
     assert read(limits={"login_failures": 0, "ban": 0}).limits == Limits(login_failures=0, ban=0.0)
-    assert read(tls={"implicit": False}, access=[]).tls == Tls()
+    assert read(access=[]).access == ()
 
 
 def test_what_is_not_built_is_structured_all_the_same() -> None:
@@ -700,6 +852,19 @@ def test_data_ports_where_outgoing_connections_are(ipv4_settings: Path) -> None:
     assert advice(ipv4_settings / "missing", data_ports="32760-32768") == []
 
 
+def test_certificates_that_expired(ipv4_settings: Path) -> None:
+    chain, key = (str(path) for path in attrs.astuple(certificates().expired))
+    ended = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+    assert advice(ipv4_settings, tls={"mode": "flexible", "certificate": chain, "key": key}) == [
+        f"tls.certificate: a certificate in {chain} expired on {ended:%Y-%m-%d}"
+    ]
+    tls = {"mode": "full", **SHOWN, "origin_certificate": chain, "origin_key": key}
+    assert advice(ipv4_settings, tls=tls) == [
+        f"tls.origin_certificate: a certificate in {chain} expired on {ended:%Y-%m-%d}"
+    ]
+    assert advice(ipv4_settings, tls={"mode": "flexible", **SHOWN}) == []
+
+
 @pytest.mark.parametrize("public", ["10.1.2.3", "172.31.0.1", "192.168.0.1", "127.0.0.1"])
 def test_public_address_that_is_not_public(ipv4_settings: Path, public: str) -> None:
     assert advice(ipv4_settings, public_address=public) == [
@@ -757,7 +922,9 @@ def test_reference() -> None:
     tls = {entry.key: entry for entry in sections["application.tls"].entries}
     assert (tls["require"].form, tls["require"].default) == ('"none" | "control" | "data"', '"none"')
     assert (tls["implicit"].form, tls["implicit"].default) == ("true | false", "false")
-    assert (tls["key"].form, tls["key"].built) == ("file", False)
+    assert (tls["key"].form, tls["key"].built) == ("file", True)
+    limits = {entry.key: entry for entry in sections["application.limits"].entries}
+    assert not limits["sessions"].built
     commands = sections["application.commands"].entries
     assert (commands[0].form, commands[0].default) == ("list: verb", "[]")
 

@@ -43,6 +43,30 @@ def test_text_of_a_stream(stream: bytes, text: bytes) -> None:
     assert strip(*cut(stream, range(len(stream)))) == text
 
 
+@pytest.mark.parametrize(
+    ("stream", "ends_in_text"),
+    [
+        (b"AUTH TLS\r\n", True),
+        (IAC + IP + IAC + DM + b"AUTH TLS\r\n", True),
+        (b"AUTH TLS\r\n" + IAC + IAC, True),
+        (b"AUTH TLS\r\n" + IAC, False),
+        (b"AUTH TLS\r\n" + IAC + IP, False),
+        (b"AUTH TLS\r\n" + IAC + b"\n", False),
+        (b"AUTH TLS\r\n" + IAC + WILL + b"\n", False),
+        (b"AUTH TLS\r\n" + IAC + SB + b"USER x\r\n", False),
+        (b"AUTH TLS\r\n" + IAC + SB + IAC + SE, False),
+        (b"AUTH TLS\r\n" + IAC + SB + IAC + SE + b"x", True),
+    ],
+)
+def test_whether_it_ends_in_text(stream: bytes, ends_in_text: bool) -> None:
+    for parts in ([stream], cut(stream, range(len(stream)))):
+        telnet = TelnetFilter()
+        assert telnet.ends_in_text
+        for part in parts:
+            telnet.strip(part)
+        assert telnet.ends_in_text is ends_in_text
+
+
 @given(pieces(st.lists(st.sampled_from([b"a", b"\r\n", IAC, WILL, DONT, SB, SE, IP, b"\x01"])).map(b"".join)))
 def test_pieces_do_not_matter(stream_and_parts: tuple[bytes, list[bytes]]) -> None:
     stream, parts = stream_and_parts

@@ -176,12 +176,12 @@ _EVENTS: tuple[tuple[str, Callable[..., on.Event]], ...] = (
     ("data ended", on.DataEnded),
     ("data ended, insecure", lambda: on.DataEnded(insecure=True)),
     ("client secured", on.ClientSecured),
-    ("client fails in TLS: (.*)", on.ClientTLSFailed),
+    ("client TLS fails: (.*)", on.ClientTLSFailed),
     ("origin secured", on.OriginSecured),
-    ("origin fails in TLS: (.*)", on.OriginTLSFailed),
-    ("injected", on.Injected),
+    ("origin TLS fails: (.*)", on.OriginTLSFailed),
+    ("bytes in the clear", on.Injected),
     ("opaque bytes", on.OpaqueMoved),
-    ("opaque data channels: (.*)", lambda count: on.OpaqueChannels(int(count))),
+    (r"opaque channels: (\d+)", lambda count: on.OpaqueChannels(int(count))),
     ("deadline (.*)", lambda name: on.DeadlinePassed(Deadline(name))),
     ("draining", on.Draining),
     ("stopped", on.Stopped),
@@ -196,18 +196,17 @@ def _told(action: do.Action) -> str:
             return f"client: {_text(data)}"
         case do.SendToOrigin(data):
             return f"origin: {_text(data)}"
-        case do.StartClientTLS(b""):
-            return "client: TLS"
-        case do.StartClientTLS(data):
-            return f"client: {_text(data)} -> TLS"
-        case do.StartOriginTLS():
-            return "origin: TLS"
-        case do.GoOpaque(data):
-            return f"client: {_text(data)} -> opaque"
-        case do.BeginData(secure):
-            return "begin data with TLS" if secure else "begin data"
         case do.OpenData(origin_port, public_port):
             return f"open data, origin {origin_port}, public {public_port}"
+        case do.StartClientTLS(data):
+            return f"client TLS behind: {_text(data)}" if data else "client TLS"
+        case do.StartOriginTLS():
+            return "origin TLS"
+        case do.GoOpaque(data):
+            return f"opaque behind: {_text(data)}"
+        case do.BeginData(secure, towards):
+            to = "" if towards is None else f" to {towards.value}"
+            return f"begin data{to}, {'secure' if secure else 'clear'}"
         case do.DialData():
             return "dial data"
         case do.ReleaseData():

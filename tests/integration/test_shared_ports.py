@@ -1,0 +1,88 @@
+"""A data port that the origin gives out again while the client that was told of it first is on its way."""
+
+from __future__ import annotations
+
+import socket
+from ipaddress import ip_address, ip_network
+
+import attrs
+import pytest
+from twisted.internet.testing import MemoryReactorClock
+
+from gateway.data.channel import DataChannel, Ending, Route, Usage
+from gateway.data.leg import Address
+from gateway.data.port import DataPorts
+
+PORT = 23500
+CLIENT = ip_address("127.0.0.1")
+
+
+@attrs.define(eq=False)
+class Owner:
+    """Keeps what a channel told."""
+
+    listening: bool = False
+    ending: Ending | None = None
+
+    def data_listening(self) -> None:
+        self.listening = True
+
+    def data_connected(self) -> None: ...
+
+    def data_delivered(self, to_client: bool) -> None: ...
+
+    def data_stranger(self, address: Address) -> None: ...
+
+    def data_refused(self, address: Address, reason: str) -> None: ...
+
+    def data_ended(self, usage: Usage) -> None:
+        self.ending = usage.ending
+
+
+@pytest.fixture
+def ports() -> DataPorts:
+    """On a reactor that tells of nothing, as if it were late."""
+    return DataPorts(MemoryReactorClock())
+
+
+def opened(ports: DataPorts) -> tuple[DataChannel, Owner]:
+    """A channel of the client's, as a 229 asks for it."""
+    route = Route(
+        public=("127.0.0.1", PORT),
+        origin=("127.0.0.2", PORT),
+        source="127.0.0.1",
+        peers=ip_network(CLIENT),
+        secure_origin=None,
+        secure_client=False,
+        connect_timeout=10,
+        accept_timeout=30,
+        stall_timeout=300,
+    )
+    owner = Owner()
+    channel = DataChannel(ports.reactor, ports, route, owner)
+    channel.open()
+    return channel, owner
+
+
+def test_a_connection_that_the_reactor_has_not_told_of_yet_counts(ports: DataPorts) -> None:
+    """The origin accepted it, and was free to give its port to the next session."""
+    with socket.create_server(("127.0.0.2", PORT)) as origin:
+        first, first_owner = opened(ports)
+        first.dial()
+        accepted, _ = origin.accept()
+    with accepted:
+        second, second_owner = opened(ports)
+        assert first_owner.listening
+        assert first_owner.ending is None
+        assert not second_owner.listening  # the two have one client's address: the second one's turn comes
+        first.close()
+        assert second_owner.listening
+        second.close()
+
+
+def test_a_port_that_the_origin_gave_away_is_lost(ports: DataPorts) -> None:
+    _, first_owner = opened(ports)
+    second, second_owner = opened(ports)
+    assert first_owner.ending is Ending.SUPERSEDED
+    assert second_owner.listening
+    second.close()
