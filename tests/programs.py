@@ -23,6 +23,9 @@ from tests.harness import PATIENCE
 
 BIN = Path(sys.executable).parent
 
+# The beginning of loopback addresses of this run's own, so that another on the same machine is not in the way.
+NET = f"127.{os.getpid() // 250 % 100 + 100}.{os.getpid() % 250}" if sys.platform == "linux" else "127.0.0"
+
 
 def environment(**more: str) -> dict[str, str]:
     """Where the programs find the very gateway that this process imports, and where nothing of systemd's is left."""

@@ -9,7 +9,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing
@@ -23,18 +22,16 @@ import pytest
 from gateway.relay.sides import LINGER
 from origin import Origin
 from tests.harness import PATIENCE, Conversation, application
-from tests.programs import BIN, Program, assert_no_traceback, demo_ports, environment, ready, running, until
+from tests.programs import BIN, NET, Program, assert_no_traceback, demo_ports, environment, ready, running, until
 
 DAEMON = (str(BIN / "twistd"),)
 TWISTD = (*DAEMON, "-n")
 TWIST = (str(BIN / "twist"), "--log-format=text")
 COMMAND = str(BIN / "ftp-gateway")
 
-# Loopback addresses of this run's own, so that another run on the same machine is not in the way.
-_NET = f"127.{os.getpid() // 250 % 100 + 100}.{os.getpid() % 250}" if sys.platform == "linux" else "127.0.0"
-ORIGIN = f"{_NET}.1"
+ORIGIN = f"{NET}.1"
 DATA_PORTS = range(26000, 26021)
-_hosts = (f"{_NET}.{number}" for number in count(2))
+_hosts = (f"{NET}.{number}" for number in count(2))
 
 LARGE = 64 * 1024 * 1024  # bytes, more than all the buffers between client and origin hold
 

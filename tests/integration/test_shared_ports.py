@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from ipaddress import ip_address, ip_network
+from typing import Any
 
 import attrs
 import pytest
@@ -42,7 +43,8 @@ class Owner:
 @pytest.fixture
 def ports() -> DataPorts:
     """On a reactor that tells of nothing, as if it were late."""
-    return DataPorts(MemoryReactorClock())
+    reactor: Any = MemoryReactorClock()  # type: ignore[no-untyped-call]
+    return DataPorts(reactor)
 
 
 def opened(ports: DataPorts) -> tuple[DataChannel, Owner]:
@@ -59,7 +61,8 @@ def opened(ports: DataPorts) -> tuple[DataChannel, Owner]:
         stall_timeout=300,
     )
     owner = Owner()
-    channel = DataChannel(ports.reactor, ports, route, owner)
+    reactor: Any = ports.reactor
+    channel = DataChannel(reactor, ports, route, owner)
     channel.open()
     return channel, owner
 

@@ -8,7 +8,6 @@ tagged ``#unasked``: nobody can tell which of its replies is for what, and the l
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address
 
 import attrs
 
@@ -18,12 +17,12 @@ from gateway.ftp.lines import Unclean
 from gateway.ftp.replies import Reply, ReplyAssembler
 from gateway.session import control, security, transfers
 from gateway.session import events as on
+from gateway.session.actions import Outcome
 from gateway.session.control import MAX_QUEUED, Setting
 from gateway.session.events import Deadline, Towards
 from gateway.session.security import Requirement
 from tests.unit.session.playbook import ORIGIN
 
-PUBLIC_HOST = IPv4Address("192.0.2.99")
 _BESIDE = (b"STAT", b"NOOP", b"ABOR")
 _PASSIVE = {b"PASV": 227, b"EPSV": 229}
 _SECRET = (ORIGIN.encode(), ORIGIN.replace(".", ",").encode(), b"#secret")
@@ -73,6 +72,8 @@ class Channel:
     dialling: bool = False
     client_here: bool = False
     dialled: bool = False
+    ended: bool = False
+    insecure: bool = False  # it ended because its TLS failed
     delivered: set[Towards] = attrs.field(factory=set)
 
 
@@ -85,6 +86,7 @@ class Books:
 
     setting: Setting
     hostile: bool
+    event: on.Event = attrs.field(factory=on.Started, init=False)  # what happened last
     sent: list[Line] = attrs.field(factory=list, init=False)
     channel: Channel | None = attrs.field(default=None, init=False)
     carrier: Channel | None = attrs.field(default=None, init=False)  # the channel of the last 227 or 229
@@ -99,6 +101,7 @@ class Books:
     armed: set[Deadline] = attrs.field(factory=set, init=False)
     disconnects: int = attrs.field(default=0, init=False)
     closed: bool = attrs.field(default=False, init=False)
+    held: bool = attrs.field(default=False, init=False)  # the origin has said its last to the transfer command
 
     @property
     def waiting(self) -> list[Line]:
@@ -118,7 +121,7 @@ class Books:
         line.forwarded = True
         if line.direction is not None:
             assert self.channel is None or self.channel.dialled, "law 7: the dial comes first"
-            self.under_way, self.aborted = line, False
+            self.under_way, self.aborted, self.held = line, False, False
         elif line.verb == b"ABOR":
             self.aborted = True
         return line
@@ -161,15 +164,42 @@ class Books:
         if (refusal := self.refusal(line)) is not None:
             return reply == refusal
         if line.direction is not None:
-            return reply in (transfers.NO_DATA_CONNECTION, transfers.TRANSFER_CUT, transfers.TLS_FAILED)
+            return self.may_be_of_a_transfer(line, reply)
         if line.verb in _PASSIVE:
-            assert self.channel is None or self.channel.listening, "law 4"
-            port = None if self.channel is None else self.setting.ports.public_port(self.channel.port)
-            passive = [] if port is None else [render_227(PUBLIC_HOST, port), render_229(port)]
-            return reply in (transfers.NO_DATA_PORT, transfers.PASV_UNKNOWN, *passive)
+            return self.may_be_of_a_port(reply)
         if not self.setting.tls.terminates:
             return False
         return VERBS[line.verb].kind is Kind.TLS or (line.verb == b"FEAT" and reply.code == 211)
+
+    def may_be_of_a_transfer(self, line: Line, reply: Reply) -> bool:
+        """Whether we may say that to a transfer command."""
+        assert self.carrier is not None
+        if reply == transfers.NO_DATA_CONNECTION:
+            return self.carrier.ended and not self.carrier.dialled and not line.forwarded
+        if reply == transfers.TLS_FAILED:
+            return self.carrier.insecure
+        unread = [other for other in self.waiting if not other.forwarded]
+        gives_up = bool(unread) and unread[0].verb == b"ABOR"
+        return reply == transfers.TRANSFER_CUT and line.forwarded and (self.carrier.ended or gives_up)
+
+    def may_be_of_a_port(self, reply: Reply) -> bool:
+        """Whether we may say that to PASV or EPSV."""
+        match self.event:
+            case on.ReplyReceived(origins):
+                port = parse_227(origins) or parse_229(origins)
+                usable = port is not None and self.setting.ports.public_port(port) is not None
+                return reply == transfers.NO_DATA_PORT and self.channel is None and not usable
+            case on.DataEnded():
+                return reply == transfers.NO_DATA_PORT
+            case on.DataListening(None) if self.channel is None:
+                return reply == transfers.PASV_UNKNOWN
+            case on.DataListening(host):
+                assert self.channel is not None
+                port = self.setting.ports.public_port(self.channel.port)
+                assert port is not None
+                return reply == render_229(port) or (host is not None and reply == render_227(host, port))
+            case _:
+                return False
 
     def follow(self, line: Line, reply: Reply) -> None:
         """What a final reply changes."""
@@ -177,8 +207,9 @@ class Books:
             self.epsv_all = self.epsv_all or reply.positive
         elif line.verb in _PASSIVE and reply in (transfers.NO_DATA_PORT, transfers.PASV_UNKNOWN):
             self.carrier = None
-        elif line.direction is not None:
+        elif line.direction is not None and (line.forwarded or reply == transfers.NO_DATA_CONNECTION):
             self.under_way = self.carrier = None
+            self.held = False
         elif reply in (security.PROTECTION_PRIVATE, security.PROTECTION_CLEAR):
             self.private = reply == security.PROTECTION_PRIVATE
 
@@ -206,15 +237,15 @@ class Books:
         line.answered = True
         self.private = line.argument in (b"SSL", b"TLS-P")
 
-    def open_data(self, event: on.Event, origin_port: int, public_port: int) -> Channel:
+    def open_data(self, origin_port: int, public_port: int) -> None:
         """A data channel is opened."""
+        event = self.event
         assert isinstance(event, on.ReplyReceived) and len(event.reply.lines) == 1, "law 5"
         parse = {227: parse_227, 229: parse_229}[event.reply.code]
         assert parse(event.reply) == origin_port, "law 5"
         assert self.setting.ports.public_port(origin_port) == public_port
         assert any(_PASSIVE.get(line.verb) == event.reply.code for line in self.sent if line.forwarded), "law 5"
         self.channel = self.carrier = Channel(origin_port, begun=not self.setting.tls.terminates)
-        return self.channel
 
     def release(self) -> None:
         """A data channel is left to itself."""
@@ -225,6 +256,13 @@ class Books:
         """A data channel is cut."""
         assert self.channel is not None
         self.channel = None
+
+    def close(self, outcome: Outcome) -> None:
+        """The session ends."""
+        self.closed = True
+        if self.under_way is not None and not self.aborted and not self.hostile:
+            assert outcome is not Outcome.DRAINED or self.event == on.Stopped(), "a drain lets transfers end"
+            assert outcome is not Outcome.ORIGIN_LOST or not self.held, "what the origin said is passed on"
 
     def check(self) -> None:
         """What holds whenever the session waits for something."""

@@ -12,7 +12,9 @@ from gateway.ftp.lines import Unclean
 from gateway.session.policy import Policy
 from gateway.session.ports import PassivePorts
 from gateway.session.security import Requirement, TLSTerms
+from tests.unit.pieces import cut, pieces
 from tests.unit.session.playbook import SETTING
+from tests.unit.session.wire import Wire
 from tests.unit.session.world import Choices, World
 
 SETTINGS = [
@@ -65,3 +67,55 @@ def test_an_orderly_origin(world: World) -> None:
 @worlds(hostile=True)
 def test_a_hostile_origin(world: World) -> None:
     run(world)
+
+
+# What may be in a client's bytes: whole lines, and what makes and breaks them.
+BYTES = st.lists(
+    st.sampled_from(
+        [
+            *b"USER u\r\n|EPSV\r\n|PASV\r\n|RETR f\r\n|LIST\r\n|STOR f\r\n|PWD\r\n|NOOP\n|FEAT\r\n|REST 1\r\n".split(
+                b"|"
+            ),
+            *b"PORT 1,2\r\n|\tport\t1\r\n|eprt |LPRT\r\n|PO|RT 1|\r\n|\n|\r| |\t|\0|\xff|\xff\xff|CWD \xe4\r\n".split(
+                b"|"
+            ),
+            *(
+                b"PO\xff\xf1RT 1\r\n",
+                b"\xff\xfb\x01EPRT x\r\n",
+                b"P\xff\xfa\r\n\xff\xf0ORT 1\r\n",
+                b"\xff\xf4\xff\xf2ABOR\r\n",
+            ),
+            b"x" * 5000,
+        ]
+    ),
+    max_size=20,
+).map(b"".join)
+
+
+def origin(line: bytes) -> bytes:
+    """An origin that tells its address wherever it can."""
+    match Command.parse(line.removesuffix(b"\r\n")).verb:
+        case b"PASV":
+            return b"227 Passive (198,51,100,1,78,32)\r\n"
+        case b"EPSV":
+            return b"229 Passive at 198.51.100.1 (|||20000|)\r\n"
+        case b"RETR" | b"LIST" | b"STOR":
+            return b"150-Data from\r\n 198.51.100.1 and\r\n226 more\r\n150 Go\r\n226 Done by 198.51.100.1\r\n"
+        case b"FEAT":
+            return b"211-Features of 198.51.100.1\r\n EPRT\r\n EPSV\r\n211 End\r\n"
+        case _:
+            return b"200-198.51.100.1\r\n227 (198,51,100,1,78,32)\r\n200 198,51,100,1\r\n"
+
+
+@given(pieces(BYTES), st.integers(1, 9))
+def test_pieces_do_not_matter(stream_and_parts: tuple[bytes, list[bytes]], size: int) -> None:
+    stream, parts = stream_and_parts
+    whole = Wire(origin, lambda data: [data]).run([stream])
+    singly = Wire(origin, lambda data: cut(data, range(len(data)))).run(cut(stream, range(len(stream))))
+    random = Wire(origin, lambda data: cut(data, range(0, len(data), size))).run(parts)
+    assert whole == singly == random
+    to_client, to_origin = whole
+    assert not any(address in to_client for address in (b"198.51.100.1", b"198,51,100,1")), "law 3"
+    for line in to_origin.split(b"\r\n"):
+        assert not any(byte in line for byte in b"\r\n\0"), "one reading of a line"
+        assert not line.upper().startswith((b"PORT", b"EPRT", b"LPRT", b" ", b"\t")), "law 2"

@@ -7,7 +7,7 @@ every step the session is held to the laws, by the books.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from ipaddress import ip_address
+from ipaddress import IPv4Address, ip_address
 from typing import TypeVar
 
 import attrs
@@ -19,9 +19,10 @@ from gateway.session import actions as do
 from gateway.session import events as on
 from gateway.session.control import ControlSession, Setting
 from gateway.session.events import Deadline, Towards
-from tests.unit.session.books import PUBLIC_HOST, Books, Channel, Line
+from tests.unit.session.books import Books, Channel, Line
 from tests.unit.session.playbook import ORIGIN
 
+PUBLIC_HOST = IPv4Address("192.0.2.99")
 T = TypeVar("T")
 Step = Callable[[], None]
 
@@ -98,7 +99,6 @@ class World:
     books: Books = attrs.field(init=False)
     jobs: list[Job] = attrs.field(factory=list, init=False)
     log: list[str] = attrs.field(factory=list, init=False)
-    event: on.Event = attrs.field(factory=on.Started, init=False)
     origin_up: bool = attrs.field(default=False, init=False)
     origin_greeted: bool = attrs.field(default=False, init=False)
     securing: list[bytes] = attrs.field(factory=list, init=False)  # what the gateway has to ask the origin for
@@ -129,8 +129,16 @@ class World:
         """Everything that can happen now; what is orderly most often."""
         steps = self.orderly() * 6
         if self.books.channel is not None:
-            steps.append(self.channel_breaks)
-        if self.hostile and self.origin_greeted and not self.origin_handshake and not self.books.opaque:
+            steps += [self.channel_breaks] * 3
+        if self.books.held and self.origin_up:
+            steps += [self.origin_lost, lambda: self.tell(on.Draining())]
+        if (
+            self.hostile
+            and self.origin_up
+            and self.origin_greeted
+            and not self.origin_handshake
+            and not self.books.opaque
+        ):
             steps += [self.unasked, self.unasked, self.origin_leaves]
         if self.client_handshake or self.origin_handshake:
             steps.append(self.handshake_fails)
@@ -145,7 +153,7 @@ class World:
             return [self.no_opaque_channels] if self.books.opaque_channels else []
         steps: list[Step] = []
         if not self.origin_up:
-            steps.append(self.origin_connects)
+            steps += [] if self.origin_greeted else [self.origin_connects]
         elif self.origin_handshake:
             steps.append(self.origin_secured)
         elif not self.origin_greeted:
@@ -232,13 +240,16 @@ class World:
         return self.jobs[:2] if self.jobs and self.jobs[0].spoken and self.jobs[0].line.direction else self.jobs[:1]
 
     def speak(self, job: Job) -> None:
-        job.spoken = True
+        running, job.spoken = self.jobs[0], True
         text = job.replies.pop(0)
         if not job.replies:
             self.jobs.remove(job)
+            self.books.held = self.books.held or job.line is self.books.under_way
         code, _, rest = text.partition(" ")
         tag = f"#{job.line.number}"
         self.say(f"{code}{tag}\r\n {rest}\r\n{code[:3]} end" if code.endswith("-") else f"{code} {rest} {tag}")
+        if job is not running and job.line.verb != b"ABOR" and not self.hostile:
+            assert job.line.answered, "what stands beside a transfer is answered beside it"
 
     def say(self, text: str) -> None:
         assembler = ReplyAssembler(1000, 1_000_000)
@@ -282,12 +293,18 @@ class World:
         self.say(f"{reply} #unasked")
 
     def origin_leaves(self) -> None:
-        event = self.choices.pick([on.OriginLost(), on.OriginBroke("x"), None])
-        if event is None:
-            self.say("421 198.51.100.1 closes #unasked")
-        else:
-            self.jobs.clear()
-            self.tell(event)
+        self.choices.pick(
+            [
+                self.origin_lost,
+                lambda: self.tell(on.OriginBroke("x")),
+                lambda: self.say("421 198.51.100.1 closes #unasked"),
+            ]
+        )()
+
+    def origin_lost(self) -> None:
+        self.jobs.clear()
+        self.origin_up = False
+        self.tell(on.OriginLost())
 
     # The data channel
 
@@ -304,13 +321,19 @@ class World:
 
     def delivers(self, channel: Channel, way: Towards) -> None:
         channel.delivered.add(way)
+        line, held = self.books.under_way, self.books.held
         self.tell(on.DataDelivered(way))
+        if line is not None and line.direction is way and not self.hostile:
+            assert line.answered or not held, "what waited for the last byte waits no longer"
         if channel is self.books.channel and len(channel.delivered) == 2:
             self.channel_breaks()
 
     def channel_breaks(self) -> None:
-        self.books.channel = None
-        self.tell(on.DataEnded(insecure=self.books.private and self.choices.pick([False, True])))
+        channel, self.books.channel = self.books.channel, None
+        assert channel is not None
+        channel.ended = True
+        channel.insecure = self.books.private and self.choices.pick([False, True])
+        self.tell(on.DataEnded(channel.insecure))
 
     # The rest
 
@@ -327,7 +350,7 @@ class World:
             for event in (on.Draining(), on.Stopped(), on.ClientLost(), on.ForeignReceived())
         ]
         deadlines = [deadline for deadline in Deadline if deadline in self.books.armed]
-        if any(job.line.verb == b"ABOR" for job in self.jobs) and not self.hostile:
+        if self.jobs and self.books.aborted and not self.hostile:
             deadlines = [deadline for deadline in deadlines if deadline is not Deadline.LINGER]  # it is not that slow
         steps += [lambda deadline=deadline: self.pass_deadline(deadline) for deadline in deadlines]
         self.choices.pick(steps)()
@@ -336,7 +359,7 @@ class World:
 
     def tell(self, event: on.Event) -> None:
         """An event, and all that it leads to."""
-        self.event = event
+        self.books.event = event
         self.log.append(f"{event}")
         for action in self.session.receive(event):
             self.log.append(f"    {action}")
@@ -376,7 +399,7 @@ class World:
                 assert books.channel is not None and self.setting.tls.terminates and secure == books.private
                 books.channel.begun = True
             case do.OpenData(origin_port, public_port):
-                books.open_data(self.event, origin_port, public_port)
+                books.open_data(origin_port, public_port)
             case do.DialData():
                 assert books.channel is not None and books.channel.listening
                 books.channel.dialling = True
@@ -390,8 +413,8 @@ class World:
                 books.armed.discard(deadline)
             case do.Note("disconnect"):
                 books.disconnects += 1
-            case do.Close():
-                books.closed = True
+            case do.Close(outcome):
+                books.close(outcome)
 
     def check_end(self) -> None:
         """Nothing is left to happen: then all is done, and the next command goes to the origin at once."""
