@@ -111,7 +111,7 @@ class DataChannel:
     make_pump: Callable[[bool], Pump] = attrs.field(default=best_pump, repr=False)
     dialled: bool = attrs.field(default=False, init=False)
     lasting = False
-    spoke = 0.0  # is asked of those that last alone
+    spoke, busy = 0.0, False  # asked of those that last alone
     _begun: bool = attrs.field(init=False)
     _candidates: list[tuple[Leg, Address]] = attrs.field(factory=list, init=False, repr=False)
     _receives: bool | None = attrs.field(default=None, init=False, repr=False)  # whether the client does
