@@ -222,29 +222,14 @@ def secure_control(control: OriginControl, context: ssl.SSLContext) -> None:
 
 
 @contextlib.contextmanager
-def behind(more: str) -> Iterator[tuple[RunningGateway, ScriptedOrigin]]:
+def behind(more: str, ports: range = PORTS) -> Iterator[tuple[RunningGateway, ScriptedOrigin]]:
     """A gateway in front of a scripted origin; nobody came yet."""
     with (
         no_mistakes(),
         ScriptedOrigin.at() as origin,
-        gateway(application(origin.address, PORTS, more=more)) as running,
+        gateway(application(origin.address, ports, more=more)) as running,
     ):
         yield running, origin
-
-
-@contextlib.contextmanager
-def secure_stage(
-    mode: str, more: str = "", *, version: ssl.TLSVersion | None = None, **tables: str
-) -> Iterator[SecureStage]:
-    """A gateway with TLS in front of a scripted origin, and one session, greeted; the client is not secure yet.
-
-    :param more: of the application's TLS.
-    :param version: what both ends speak.
-    :param tables: keys of the application's other tables.
-    """
-    private = origin_context(version) if mode in ("full", "strict") else None
-    with behind(tls(mode, more, **tables)) as (running, origin), contextlib.ExitStack() as stack:
-        yield _greeted(running, origin, stack, version, private)
 
 
 @contextlib.contextmanager
@@ -256,3 +241,30 @@ def ungreeted(more: str) -> Iterator[tuple[RunningGateway, Conversation, OriginC
         origin.accept() as control,
     ):
         yield running, client, control
+
+
+@contextlib.contextmanager
+def staged(
+    more: str,
+    *,
+    ports: range = PORTS,
+    version: ssl.TLSVersion | None = None,
+    private: ssl.SSLContext | None = None,
+) -> Iterator[SecureStage]:
+    """A gateway with this configuration, and one session, greeted; the client is not secure yet.
+
+    :param version: what both ends speak.
+    :param private: the context of an origin that is to have TLS.
+    """
+    with behind(more, ports) as (running, origin), contextlib.ExitStack() as stack:
+        yield _greeted(running, origin, stack, version, private)
+
+
+@contextlib.contextmanager
+def secure_stage(
+    mode: str, more: str = "", *, version: ssl.TLSVersion | None = None, **tables: str
+) -> Iterator[SecureStage]:
+    """The same in one of the modes: see ``tls``."""
+    private = origin_context(version) if mode in ("full", "strict") else None
+    with staged(tls(mode, more, **tables), version=version, private=private) as on:
+        yield on

@@ -110,7 +110,7 @@ class DataChannel:
     owner: Owner = attrs.field(repr=False)
     make_pump: Callable[[bool], Pump] = attrs.field(default=best_pump, repr=False)
     lasting = False
-    spoke = 0.0  # is asked of those that last alone
+    spoke, busy = 0.0, False  # asked of those that last alone
     _dialled: bool = attrs.field(default=False, init=False)
     _begun: bool = attrs.field(init=False)
     _candidates: list[tuple[Leg, Address]] = attrs.field(factory=list, init=False, repr=False)

@@ -43,6 +43,10 @@ class Guest(Protocol):
     def spoke(self) -> float:
         """When its session last said anything: among those that last, that one has asked for the connection."""
 
+    @property
+    def busy(self) -> bool:
+        """Whether its session has a data connection, and so has hardly asked for another."""
+
     def listening(self) -> None:
         """The port listens."""
 
@@ -144,7 +148,7 @@ class _Port:
         except OSError:  # the client is gone again, or the process is out of descriptors: the guests' time runs
             return
         address = peer_address(name[0])
-        for guest in sorted(self.guests, key=lambda guest: (guest.lasting, -guest.spoke)):
+        for guest in sorted(self.guests, key=lambda guest: (guest.lasting, guest.busy, -guest.spoke)):
             if guest.peers is None or address in guest.peers:
                 guest.accepted(connection, address)
                 return

@@ -33,6 +33,11 @@ class OpenPort:
         """When the session last said anything."""
         return self.owner.spoke
 
+    @property
+    def busy(self) -> bool:
+        """Whether the session has a data connection."""
+        return self.owner.busy
+
     def listening(self) -> None:
         """It is known to listen, by what ``open`` gives back."""
 
@@ -55,6 +60,7 @@ class OpenRange:
     :param came: called with the port, the connection and its address.
     :param turned_away: called with the port and the address of a stranger.
     :param spoke: when the session last said anything, in the reactor's seconds; its owner keeps it.
+    :param busy: whether the session has a data connection; its owner keeps it.
     """
 
     ports: DataPorts = attrs.field(repr=False)
@@ -63,6 +69,7 @@ class OpenRange:
     came: Callable[[int, socket.socket, Address], None] = attrs.field(repr=False)
     turned_away: Callable[[int, Address], None] = attrs.field(repr=False)
     spoke: float = attrs.field(default=0.0, init=False)
+    busy: bool = attrs.field(default=False, init=False)
     _guests: dict[Place, OpenPort] = attrs.field(factory=dict, init=False, repr=False)
 
     def open(self, numbers: Iterable[int]) -> list[int]:

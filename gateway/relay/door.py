@@ -69,6 +69,7 @@ class Door(ServerFactory):
         """Ends every session inside now, its transfer with it."""
         for relay in tuple(self._relays):
             relay.tell(Stopped())
+            relay.cut()
 
     def _gone(self, relay: Relay) -> None:
         self._relays.discard(relay)

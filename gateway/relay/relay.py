@@ -140,7 +140,7 @@ class Relay:
         self.tell(on.OriginSecured() if failure is None else on.OriginTLSFailed(failure))
 
     def insecure(self, side: Side, reason: str) -> None:
-        """A control connection could not have TLS."""
+        """A control connection could not have TLS, or not go on with it."""
         if side is self.client:
             self.tell(on.ClientTLSFailed(reason))
         else:
@@ -248,8 +248,8 @@ class Relay:
                 self._deadlines.disarm(deadline)
             case do.Note(name, fields):
                 self.note(name, fields)
-            case do.Close():
-                self._close()
+            case do.Close(outcome):
+                self._close(outcome)
             case _:
                 assert_never(action)
 
@@ -336,9 +336,14 @@ class Relay:
         ports = self.application.ports
         passage = Passage(self, self._route(ports.origin[port - ports.public.start], port))
         self._passages.add(passage)
-        self._events.append(on.OpaqueChannels(len(self._passages)))
+        self._opaque_channels()
         passage.channel.adopt(connection, address)
         self._work()
+
+    def _opaque_channels(self) -> None:
+        assert self._opaque is not None
+        self._opaque.busy = bool(self._passages)
+        self._events.append(on.OpaqueChannels(len(self._passages)))
 
     def _open_data(self, origin_port: int, public_port: int) -> None:
         self._data = None  # a client has one at a time: its last one is over, or given up
@@ -364,15 +369,21 @@ class Relay:
             secure_client=application.tls.terminates,
         )
 
-    def _close(self) -> None:
+    def cut(self) -> None:
+        """Ends every data channel now."""
+        for passage in tuple(self._passages):
+            passage.channel.close()
+
+    def _close(self, outcome: do.Outcome) -> None:
         self._deadlines.stop()
         if self._dialling is not None:
             self._dialling.cancel()
         self._data = None
         if self._opaque is not None:
             self._opaque.close()
-        for passage in tuple(self._passages):
-            passage.channel.close()
+        # Which of a client's sessions a data connection belongs to is not known where none can be read.
+        if self._opaque is None or outcome not in (do.Outcome.CLIENT_LOST, do.Outcome.ORIGIN_CLOSED):
+            self.cut()
         for side in (self.client, self._origin):
             if side is not None:
                 side.close()
@@ -396,7 +407,7 @@ class Relay:
             self._data = None
             self._events.append(on.DataEnded(usage.ending is Ending.CLIENT_TLS))
         elif self._opaque is not None:
-            self._events.append(on.OpaqueChannels(len(self._passages)))
+            self._opaque_channels()
         self._work()
 
     def stranger(self, port: int, address: Address) -> None:

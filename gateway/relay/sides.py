@@ -41,7 +41,7 @@ class Listener(TypingProtocol):
         """The TLS handshake is complete."""
 
     def insecure(self, side: Side, reason: str) -> None:
-        """The TLS handshake failed; ``lost`` follows."""
+        """TLS failed, in its handshake or later; ``lost`` follows."""
 
     def flow_changed(self) -> None:
         """The side's write buffer became full, or is no longer."""
@@ -84,7 +84,8 @@ class Side(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.up = False
-        if self._shaking_hands:
+        # In TLS 1.3 a server says after the handshake that it wanted a certificate, or another.
+        if self._shaking_hands or isinstance(reason.value, SSL.Error):
             self.owner.insecure(self, _words(reason))
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
@@ -149,5 +150,5 @@ class Side(Protocol):
 
 
 def _words(failure: Failure) -> str:
-    """Why a handshake failed, in OpenSSL's own words where they are OpenSSL's."""
+    """Why TLS failed, in OpenSSL's own words where they are OpenSSL's."""
     return reason(failure.value) if isinstance(failure.value, SSL.Error) else "connection lost in the handshake"

@@ -99,7 +99,7 @@ class SessionTLS:
 def _select(connection: SSL.Connection, offered: list[bytes]) -> bytes:
     """Ends a handshake that was meant for another protocol's server (ALPACA, CVE-2021-3618)."""
     if _FTP not in offered:
-        raise SSL.Error("the client's ALPN does not offer ftp")
+        raise SSL.Error([("", "", "the client's ALPN does not offer ftp")])  # in the form of OpenSSL's own
     return _FTP
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
+import attrs
 import pytest
 
+from gateway.cli import main
 from origin import Origin
 from tests.clients import content
 from tests.harness import PATIENCE, Conversation, RunningGateway, application, gateway, in_reactor
@@ -21,10 +22,9 @@ from tests.scripted import (
     OriginControl,
     connect,
     descriptors,
-    fill,
     no_mistakes,
-    read_exactly,
     reactor_seconds,
+    read_exactly,
     reset,
     was_reset,
 )
@@ -32,7 +32,6 @@ from tests.scripted_tls import (
     NAME,
     PORTS,
     SecureStage,
-    behind,
     client_context,
     cut,
     data_port,
@@ -44,6 +43,7 @@ from tests.scripted_tls import (
     secure_control,
     secure_origin,
     secure_stage,
+    staged,
     tls,
     ungreeted,
 )
@@ -53,6 +53,8 @@ from tests.unit.tls.test_certificates import nameless
 V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 VERSIONS = pytest.mark.parametrize("version", [V12, V13], ids=["TLS 1.2", "TLS 1.3"])
 BOTH = pytest.mark.parametrize("mode", ["flexible", "strict"])
+CLOSE_NOTIFY = b"\x15\x03\x03\x00\x02\x01\x00"
+FATAL_ALERT = b"\x15\x03\x03\x00\x02\x02\x28"  # handshake_failure
 INJECTED = "bytes in the clear behind AUTH"
 
 
@@ -561,7 +563,10 @@ class TestImplicit:
             assert control.hear() == b""
 
     @pytest.mark.parametrize("leaves", [True, False])
-    def test_a_client_that_waits_for_a_greeting_gets_nothing_either(self, leaves: bool) -> None:
+    def test_a_client_that_waits_for_a_greeting_gets_nothing_either(
+        self, leaves: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("gateway.relay.sides.LINGER", 0.1)
         with implicit("[application.timeouts]\nlogin = 1") as (running, client, control):
             control.say(b"220 Ready.")
             if leaves:
@@ -599,12 +604,17 @@ def implicit(more: str = "") -> Iterator[tuple[RunningGateway, Conversation, Ori
 
 class TestClientHandshake:
     @pytest.fixture
-    def on(self) -> Iterator[SecureStage]:
-        with secure_stage("flexible", timeouts="login = 2") as on:
+    def on(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[SecureStage]:
+        monkeypatch.setattr("gateway.relay.sides.LINGER", 0.1)
+        with secure_stage("flexible", timeouts="login = 1") as on:
             assert code(on.client.ask(b"AUTH TLS")) == 234
             yield on
 
-    @pytest.mark.parametrize("said", [b"nothing that TLS knows", b"\x16\x03\x01\x02\x00" + bytes(512)])
+    @pytest.mark.parametrize(
+        "said",
+        [b"nothing that TLS knows", b"\x16\x03\x01\x02\x00" + bytes(512), CLOSE_NOTIFY, FATAL_ALERT],
+        ids=["text", "record", "close_notify", "alert"],
+    )
     def test_garbage(self, on: SecureStage, said: bytes) -> None:
         on.client.send(said)
         read_to_the_end(on.client.socket)
@@ -662,7 +672,7 @@ class TestOriginHandshake:
             assert not any(b"USER" in line for line in rest(control))
 
     @pytest.mark.parametrize("mode", ["full", "strict"])
-    @pytest.mark.parametrize("how", ["fin", "reset", "garbage", "alert"])
+    @pytest.mark.parametrize("how", ["fin", "reset", "garbage", "alert", "close_notify"])
     def test_an_origin_that_fails(self, mode: str, how: str) -> None:
         with asked(mode) as (running, client, control):
             match how:
@@ -673,7 +683,9 @@ class TestOriginHandshake:
                 case "garbage":
                     control.send(b"nothing that TLS knows")
                 case "alert":
-                    control.send(b"\x15\x03\x03\x00\x02\x02\x28")
+                    control.send(FATAL_ALERT)
+                case "close_notify":
+                    control.send(CLOSE_NOTIFY)
             assert client.reply() == self.UNAVAILABLE
             assert running.journal.wait("tlsError", side="origin")["reason"] not in ("", "Error")
             assert running.journal.wait("disconnect")["outcome"] == "origin's TLS failed"
@@ -738,9 +750,698 @@ def asked(mode: str) -> Iterator[tuple[RunningGateway, Conversation, OriginContr
         control.say(b"220 Ready.")
         control.expect(b"AUTH TLS")
         control.say(b"234 Go on.")
+        assert control.socket.recv(1, socket.MSG_PEEK) == b"\x16"
         yield running, client, control
 
 
 def rest(control: OriginControl) -> list[bytes]:
     """What the origin still hears, line by line, however its connection ends."""
     return read_to_the_end(control.socket).splitlines() if isinstance(control.socket, ssl.SSLSocket) else []
+
+
+# Data connections: whose they are
+
+
+TLS_FAILED = b"522 TLS negotiation failed on the data connection; it has to resume the control's session."
+
+
+def was_turned_away(
+    connection: socket.socket, version: ssl.TLSVersion | None, session: ssl.SSLSession | None
+) -> bool:
+    """Whether a handshake, or what comes behind it, ends as cut; only TLS 1.2 tells a client by the handshake."""
+    try:
+        secure = secure_client(connection, version, session)
+    except (ssl.SSLError, ConnectionError):
+        return True
+    with secure:
+        return ending(secure) != "whole"
+
+
+def reset_at_once(on: SecureStage, port: int) -> bool:
+    """Whether a data connection is reset as soon as it is there; it may be the connect that tells."""
+    try:
+        return was_reset(on.on.dial(port))
+    except ConnectionResetError:
+        return True
+
+
+@attrs.define(eq=False)
+class Stranger:
+    """Somebody at the client's address who is not the client."""
+
+    on: SecureStage
+    connection: socket.socket
+
+    @classmethod
+    def at(cls, on: SecureStage, port: int) -> Stranger:
+        """Connects."""
+        return cls(on, on.on.dial(port))
+
+    def fails(self, how: str) -> bool:
+        """Whether he is turned away."""
+        match how:
+            case "no session":
+                return was_turned_away(self.connection, self.on.version, None)
+            case "another session":
+                other = self.on.another()
+                other.protect()
+                return was_turned_away(self.connection, self.on.version, other.session)
+            case "garbage":
+                self.connection.sendall(b"RETR me the money\r\n")
+            case "goes":
+                self.connection.shutdown(socket.SHUT_WR)
+        return was_reset(self.connection)
+
+
+KINDS = pytest.mark.parametrize("how", ["no session", "another session", "garbage", "goes"])
+
+
+@VERSIONS
+class TestWhoseData:
+    @pytest.fixture
+    def on(self, version: ssl.TLSVersion) -> Iterator[SecureStage]:
+        with secure_stage("flexible", version=version, timeouts="data_accept = 5") as on:
+            on.protect()
+            yield on
+
+    @KINDS
+    def test_a_stranger_alone_is_refused(self, on: SecureStage, how: str) -> None:
+        data = on.passive()
+        stranger = Stranger.at(on, data.port)
+        at_origin = on.begin(b"RETR file", data)
+        assert stranger.fails(how)
+        assert ending(at_origin) == "reset"
+        on.control.say(b"426 Cut.")
+        assert on.client.reply() == TLS_FAILED
+        event = on.running.journal.wait("tlsError", side="client data")
+        assert event["dataClient"] == "127.0.0.1" and event["port"] == data.port
+        assert "session" not in how or event["reason"] == "session not resumed"
+        assert on.running.journal.wait("dataChannel")["outcome"] == "client's TLS failed"
+
+    @KINDS
+    @pytest.mark.parametrize("first", [True, False], ids=["stranger first", "client first"])
+    def test_a_stranger_does_not_keep_the_client_from_its_data(self, on: SecureStage, how: str, first: bool) -> None:
+        data = on.passive()
+        if first:
+            stranger = Stranger.at(on, data.port)
+            at_client = on.on.dial(data.port)
+        else:
+            at_client = on.on.dial(data.port)
+            stranger = Stranger.at(on, data.port)
+        at_origin = on.begin(b"RETR file", data)
+        at_origin.sendall(b"for the client alone")
+        at_origin.close()
+        assert stranger.fails(how)
+        assert on.running.journal.wait("tlsError", side="client data")["dataClient"] == "127.0.0.1"
+        assert read_whole(on.secure(at_client)) == b"for the client alone"
+        on.control.say(b"226 Done.")
+        assert on.client.reply() == b"226 Done."
+
+    def test_strangers_who_wait_do_not_keep_the_client_from_its_data(self, on: SecureStage) -> None:
+        data = on.passive()
+        strangers = [Stranger.at(on, data.port) for _ in range(3)]
+        at_client = on.on.dial(data.port)
+        assert reset_at_once(on, data.port)
+        event = on.running.journal.wait("tlsError", side="client data")
+        assert event["reason"] == "too many connections at once"
+        at_origin = on.begin(b"RETR file", data)
+        at_origin.sendall(b"for the client alone")
+        at_origin.close()
+        assert read_whole(on.secure(at_client)) == b"for the client alone"
+        assert all(was_reset(stranger.connection) for stranger in strangers)
+
+    def test_the_client_may_come_behind_strangers_who_failed(self, on: SecureStage) -> None:
+        data = on.passive()
+        strangers = [Stranger.at(on, data.port) for _ in range(4)]
+        at_origin = on.begin(b"RETR file", data)
+        for count, stranger in enumerate(strangers[1:], 1):
+            assert stranger.fails("garbage")
+            on.running.journal.wait("tlsError", count, side="client data")
+        at_client = on.on.dial(data.port)
+        at_origin.sendall(b"for the client alone")
+        at_origin.close()
+        assert read_whole(on.secure(at_client)) == b"for the client alone"
+
+    def test_a_client_that_comes_behind_the_150(self, on: SecureStage) -> None:
+        data = on.passive()
+        at_origin = on.begin(b"RETR file", data)
+        at_origin.sendall(b"for the client alone")
+        at_origin.close()
+        assert read_whole(on.secure(on.on.dial(data.port))) == b"for the client alone"
+
+    def test_a_client_that_need_not_resume(self, version: ssl.TLSVersion) -> None:
+        with secure_stage("flexible", 'data_session_reuse = "optional"', version=version) as on:
+            on.protect()
+            data = on.passive()
+            at_client = on.on.dial(data.port)
+            at_origin = on.begin(b"STOR file", data)
+            with secure_client(at_client, version, None) as secure:
+                secure.sendall(b"all of it")
+                finish(secure)
+                assert read_whole(at_origin) == b"all of it"
+            assert not on.running.journal.all("tlsError")
+
+    def test_one_session_cannot_take_the_data_of_another(self, on: SecureStage) -> None:
+        """Not even one that the gateway knows: each has its own keys."""
+        other = on.another()
+        other.protect()
+        data = on.passive()
+        at_thief = on.on.dial(data.port)
+        on.begin(b"RETR file", data)
+        assert was_turned_away(at_thief, on.version, other.session)
+        assert on.running.journal.wait("tlsError")["reason"] == "session not resumed"
+
+
+class TestDataHandshake:
+    def test_one_that_never_begins(self) -> None:
+        with secure_stage("flexible", timeouts="data_accept = 1") as on:
+            on.protect()
+            for late in (False, True):
+                data = on.passive()
+                if not late:
+                    at_client = on.on.dial(data.port)
+                at_origin = on.begin(b"RETR file", data)
+                if late:
+                    at_client = on.on.dial(data.port)
+                assert ending(at_origin) == "reset"
+                on.control.say(b"426 Cut.")
+                assert on.client.reply() == TLS_FAILED
+                assert was_reset(at_client)
+                event = on.running.journal.wait("tlsError", 1 + late, side="client data")
+                assert event["reason"] == "no TLS handshake in time"
+                assert on.running.journal.wait("dataChannel", 1 + late)["outcome"] == "client's TLS failed"
+
+    def test_a_client_that_never_comes(self) -> None:
+        with secure_stage("flexible", timeouts="data_accept = 1") as on:
+            on.protect()
+            data = on.passive()
+            at_origin = on.begin(b"RETR file", data)
+            assert ending(at_origin) == "reset"
+            on.control.say(b"425 Nobody.")
+            assert on.client.reply() == b"425 Nobody."
+            assert on.running.journal.wait("dataChannel")["outcome"] == "client did not come"
+
+    def test_bytes_in_the_clear_are_never_passed_on(self) -> None:
+        with secure_stage("flexible") as on:
+            on.protect()
+            data = on.passive()
+            at_client = on.on.dial(data.port)
+            at_client.sendall(b"a file, and no TLS around it")
+            at_origin = on.begin(b"STOR file", data)
+            assert ending(at_origin) == "reset"
+            on.control.say(b"226 Done.")
+            assert on.client.reply() == TLS_FAILED
+            assert on.running.journal.wait("dataChannel")["toOrigin"] == 0
+
+    def test_tls_is_not_looked_for_where_data_is_to_be_clear(self) -> None:
+        with secure_stage("flexible") as on:
+            on.auth()
+            data = on.passive()
+            at_client = on.on.dial(data.port)
+            at_client.sendall(b"\x16\x03\x01 is how some files begin")
+            at_client.shutdown(socket.SHUT_WR)
+            assert read_whole(on.begin(b"STOR file", data)) == b"\x16\x03\x01 is how some files begin"
+
+    @pytest.mark.parametrize("said", [b"426 Cut.", b"226 Done."])
+    @pytest.mark.parametrize("how", ["fin", "reset", "garbage", "close_notify", "other_name", "unknown_ca"])
+    def test_an_origin_that_fails(self, how: str, said: bytes) -> None:
+        with secure_stage("strict") as on:
+            on.protect()
+            on.private = None
+            data = on.passive()
+            at_client = on.on.dial(data.port)
+            at_origin = on.begin(b"RETR file", data)
+            assert at_origin.recv(1, socket.MSG_PEEK) == b"\x16"
+            reason = "connection lost"
+            match how:
+                case "fin":
+                    at_origin.shutdown(socket.SHUT_WR)
+                case "reset":
+                    reset(at_origin)
+                case "garbage":
+                    reason = "wrong version number"
+                    at_origin.sendall(b"150 no TLS here\r\n")
+                case "close_notify":
+                    reason = "ZeroReturnError"
+                    at_origin.sendall(CLOSE_NOTIFY)
+                case _:
+                    reason = {
+                        "other_name": f"certificate is not for {NAME}",
+                        "unknown_ca": "certificate is issued by an unknown authority",
+                    }[how]
+                    with contextlib.suppress(ssl.SSLError, ConnectionError):
+                        secure_origin(at_origin, origin_context(None, getattr(certificates(), how))).close()
+            event = on.running.journal.wait("tlsError", side="origin data")
+            assert event["reason"] == reason
+            assert on.running.journal.wait("dataChannel")["outcome"] == "origin's TLS failed"
+            assert was_reset(at_client)
+            on.control.say(said)
+            assert code(on.client.reply()) == 426
+            # and the session goes on
+            on.private = origin_context()
+            at_client, at_origin = on.transfer(b"RETR file")
+            finish(at_origin)
+            assert ending(at_client) == "whole"
+
+    def test_an_origin_that_never_shakes_hands(self) -> None:
+        with secure_stage("strict", timeouts="data_stall = 1") as on:
+            on.protect()
+            on.private = None
+            data = on.passive()
+            at_client = on.on.dial(data.port)
+            at_origin = on.begin(b"RETR file", data)
+            at_client = on.secure(at_client)
+            assert ending(at_client) == "reset"
+            assert was_reset(at_origin)
+            on.control.say(b"425 No TLS.")
+            assert on.client.reply() == b"425 No TLS."
+            assert on.running.journal.wait("dataChannel")["outcome"] == "stalled"
+
+    def test_nothing_is_left_of_those_that_failed(self) -> None:
+        with secure_stage("strict", timeouts="data_accept = 1") as on:
+            on.protect()
+            on.running.journal.wait("connect")
+            before = descriptors()
+            for count in range(1, 4):
+                data = on.passive()
+                with connect((on.running.address[0], data.port)) as silent, connect(silent.getpeername()) as loud:
+                    loud.sendall(b"no TLS")
+                    on.client.send(b"RETR file\r\n")
+                    on.control.expect(b"RETR file")
+                    with data.accept():
+                        on.running.journal.wait("dataChannel", count)
+                on.control.say(b"426 Cut.")
+                assert on.client.reply() == TLS_FAILED
+                data.close()
+            assert descriptors() == before
+
+
+# Back-pressure, and both directions
+
+
+def push(connection: socket.socket, data: memoryview, quiet: float = 0.3) -> int:
+    """Sends until nothing more is taken for a while; how many bytes were taken."""
+    sent = 0
+    connection.settimeout(quiet)
+    with contextlib.suppress(TimeoutError):
+        while sent < len(data):
+            sent += connection.send(data[sent : sent + (1 << 16)])
+    connection.settimeout(PATIENCE)
+    return sent
+
+
+@BOTH
+class TestFlow:
+    SIZE = 64 << 20
+
+    @pytest.fixture
+    def on(self, mode: str) -> Iterator[SecureStage]:
+        with secure_stage(mode, timeouts="data_stall = 60") as on:
+            on.protect()
+            yield on
+
+    @pytest.mark.parametrize("command", [b"STOR file", b"RETR file"])
+    def test_a_slow_reader_stops_the_sender_and_nothing_is_lost(self, on: SecureStage, command: bytes) -> None:
+        at_client, at_origin = on.transfer(command)
+        sender, reader = (at_client, at_origin) if command == b"STOR file" else (at_origin, at_client)
+        sent = memoryview(content(self.SIZE))
+        taken = push(sender, sent)
+        assert taken < self.SIZE // 2, "the gateway keeps it all"
+        busy = reactor_seconds()
+        assert push(sender, sent[taken:], quiet=1) == 0
+        assert reactor_seconds() - busy < 0.2, "the gateway spins"
+
+        def send_the_rest() -> None:
+            sender.sendall(sent[taken:])
+            finish(sender)
+
+        rest = threading.Thread(target=send_the_rest)
+        rest.start()
+        received = bytearray()
+        for size in (1, 100, 16_383, 16_385, 100_000, 1 << 20):
+            received += read_exactly(reader, size)
+        received += read_whole(reader)
+        rest.join()
+        assert received == sent
+        if command == b"STOR file":
+            finish(reader)
+            assert ending(sender) == "whole"
+        on.control.say(b"226 Done.")
+        assert on.client.reply() == b"226 Done."
+
+    def test_both_directions_at_once(self, on: SecureStage) -> None:
+        at_client, at_origin = on.transfer(b"STOR file")
+        size = 8 << 20
+        sent = {at_client: content(size, 1), at_origin: content(size, 2)}
+        received: dict[socket.socket, bytes] = {}
+
+        def turn(ours: socket.socket) -> None:
+            """Sends and receives by turns, as one that cannot do both at once."""
+            rest, got = memoryview(sent[ours]), bytearray()
+            ours.setblocking(False)
+            while rest or len(got) < size:
+                with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
+                    rest = rest[ours.send(rest[: 1 << 16]) :] if rest else rest
+                with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
+                    got += ours.recv(1 << 16)
+            ours.settimeout(PATIENCE)
+            received[ours] = bytes(got)
+
+        other = threading.Thread(target=turn, args=(at_origin,))
+        other.start()
+        turn(at_client)
+        other.join()
+        assert received[at_client] == sent[at_origin]
+        assert received[at_origin] == sent[at_client]
+
+    @pytest.mark.parametrize("full", [False, True])
+    def test_a_transfer_that_moves_nothing_is_cut(self, mode: str, full: bool) -> None:
+        with secure_stage(mode, timeouts="data_stall = 1") as on:
+            on.protect()
+            at_client, at_origin = on.transfer(b"RETR file")
+            if full:
+                push(at_origin, memoryview(bytes(self.SIZE)))
+            assert on.running.journal.wait("dataChannel")["outcome"] == "stalled"
+            assert ending(at_client) == "reset"
+            assert ending(at_origin) != "whole"
+            on.control.say(b"226 Done.")
+            assert code(on.client.reply()) == 426
+
+    def test_a_client_that_does_not_read_its_replies_stops_the_origin(self, on: SecureStage) -> None:
+        count = 12
+        reply = b"211-Status\r\n" + (b" " + b"x" * 997 + b"\r\n") * 900 + b"211 End\r\n"
+        sent = Progress()
+
+        def answer() -> None:
+            for _ in range(count):
+                on.control.expect(b"STAT")
+                on.control.send(reply)
+                sent.add()
+
+        origin = threading.Thread(target=answer)
+        origin.start()
+        on.client.send(b"STAT\r\n" * count)
+        assert sent.at_rest() < 10, "the gateway keeps it all"
+        assert len(read_exactly(on.client.socket, len(reply) * count)) == len(reply) * count
+        origin.join()
+
+
+class Progress:
+    """Counts, and tells when that has come to rest."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._changed = threading.Condition()
+
+    def add(self) -> None:
+        with self._changed:
+            self._count += 1
+            self._changed.notify()
+
+    def at_rest(self, quiet: float = 0.5) -> int:
+        """How far it is once nothing was added for so long."""
+        with self._changed:
+            while self._changed.wait(quiet):
+                pass
+            return self._count
+
+
+# Certificates, while it runs
+
+
+OURS, OTHERS = {NAME, "localhost"}, {"other.example.com"}
+
+
+def shown(on: SecureStage, name: str | None = None) -> set[str]:
+    """The names in the certificate that a client sees, who asks for that name."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(certificates().ca)
+    context.check_hostname = False
+    assert code(on.client.ask(b"AUTH TLS")) == 234
+    on.client.socket = secure = context.wrap_socket(on.client.socket, server_hostname=name)
+    certificate = secure.getpeercert()
+    assert certificate is not None
+    return {str(value) for kind, value in certificate["subjectAltName"] if kind == "DNS"}
+
+
+@attrs.frozen
+class Files:
+    """A certificate and its key where the gateway looks for them."""
+
+    directory: Path
+
+    @property
+    def chain(self) -> Path:
+        return self.directory / "chain.pem"
+
+    @property
+    def toml(self) -> str:
+        key = self.directory / "key.pem"
+        return f'[application.tls]\nmode = "flexible"\ncertificate = "{self.chain}"\nkey = "{key}"'
+
+    def put(self, pair: Pair) -> None:
+        """As certbot does: other files take the place, one by one."""
+        for source, name in ((pair.certificate, "chain.pem"), (pair.key, "key.pem")):
+            new = self.directory / "new"
+            new.write_bytes(source.read_bytes())
+            new.rename(self.directory / name)
+
+
+class TestCertificates:
+    @pytest.fixture
+    def files(self, tmp_path: Path) -> Files:
+        files = Files(tmp_path)
+        files.put(certificates().server)
+        return files
+
+    @pytest.fixture
+    def on(self, files: Files) -> Iterator[SecureStage]:
+        with staged(files.toml) as on:
+            on.protect()
+            yield on
+
+    def goes_on(self, on: SecureStage) -> None:
+        """The session that was there before still resumes."""
+        at_client, at_origin = on.transfer(b"RETR file")
+        at_origin.close()
+        assert ending(at_client) == "whole"
+        on.control.say(b"226 Done.")
+        assert on.client.reply() == b"226 Done."
+
+    @pytest.mark.parametrize("reload", [False, True])
+    def test_files_that_change_are_read_again(self, on: SecureStage, files: Files, reload: bool) -> None:
+        assert shown(on.another()) == OURS
+        files.put(certificates().other_name)
+        if reload:
+            in_reactor(on.running.service.reload)
+        assert shown(on.another()) == OTHERS
+        self.goes_on(on)
+
+    @pytest.mark.parametrize("reload", [False, True])
+    def test_files_that_cannot_be_used_change_nothing(self, on: SecureStage, files: Files, reload: bool) -> None:
+        files.chain.write_text("half of a certifica")
+        if reload:
+            in_reactor(on.running.service.reload)
+        for _ in range(3):
+            assert shown(on.another()) == OURS
+        event = on.running.journal.wait("tlsError", side="certificate")
+        assert event["reason"] == f"{files.chain} holds no PEM certificate"
+        files.put(certificates().other_name)
+        assert shown(on.another()) == OTHERS
+        on.running.journal.wait("connect", 5)
+        assert len(on.running.journal.all("tlsError")) == 1, "once, not for each session"
+        self.goes_on(on)
+
+    def test_files_that_are_gone(self, on: SecureStage, files: Files) -> None:
+        files.chain.unlink()
+        assert shown(on.another()) == OURS
+        event = on.running.journal.wait("tlsError", side="certificate")
+        assert event["reason"] == f"{files.chain}: No such file or directory"
+
+    def test_the_name_that_the_client_asks_for(self, tmp_path: Path) -> None:
+        for number, pair in enumerate((certificates().server, certificates().other_name)):
+            (tmp_path / f"{number}.pem").write_bytes(pair.certificate.read_bytes() + pair.key.read_bytes())
+        with staged(f'[application.tls]\nmode = "flexible"\ncertificate = "{tmp_path}"') as on:
+            assert shown(on.another()) == OURS
+            assert shown(on.another(), NAME) == OURS
+            assert shown(on.another(), "other.example.com") == OTHERS
+            assert shown(on.another(), "nobody.example.com") == OURS
+            on.protect()
+            self.goes_on(on)
+
+    @pytest.mark.parametrize("kind", ["server", "expired"])
+    def test_check(self, files: Files, tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+        files.put(getattr(certificates(), kind))
+        file = tmp_path / "gateway.toml"
+        file.write_text(application(("198.51.100.1", 21), PORTS, listen="tcp:21", more=files.toml))
+        assert main(["check", str(file)]) == 0
+        [warning] = capsys.readouterr().err.splitlines() or [""]
+        path = "warning: application[0].tls.certificate"
+        assert warning.startswith(f"{path}: a certificate in {files.chain} expired on ") is (kind == "expired")
+
+    def test_check_finds_what_cannot_be_used(
+        self, files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file = tmp_path / "gateway.toml"
+        file.write_text(application(("198.51.100.1", 21), PORTS, listen="tcp:21", more=files.toml))
+        files.chain.write_bytes(certificates().other_name.certificate.read_bytes())
+        assert main(["check", str(file)]) == 2
+        files.chain.unlink()
+        assert main(["check", str(file)]) == 2
+        assert capsys.readouterr().err.splitlines() == [
+            f"application[0].tls.certificate: the key in {tmp_path}/key.pem is not that of the certificate "
+            f"in {files.chain}",
+            f"application[0].tls.certificate: {files.chain}: No such file or directory",
+        ]
+
+
+# Passthrough: what cannot be read is relayed as it is
+
+
+FEW = range(PORTS[-1] - 10, PORTS[-1])
+FAR = "127.0.0.9"
+
+
+class TestPassthrough:
+    @pytest.fixture
+    def on(self) -> Iterator[SecureStage]:
+        with staged(tls("passthrough"), ports=FEW) as on:
+            self.go_opaque(on)
+            yield on
+
+    @pytest.fixture
+    def hasty(self) -> Iterator[SecureStage]:
+        """Whose session is not idle for long."""
+        with staged(tls("passthrough", timeouts="idle = 3"), ports=FEW) as on:
+            self.go_opaque(on)
+            yield on
+
+    def go_opaque(self, on: SecureStage) -> None:
+        """Both ends of the control connection shake hands with each other."""
+        assert on.on.exchange(b"AUTH TLS", b"234 Go on.") == b"234 Go on."
+        done = threading.Thread(target=self.be_secure, args=(on,))
+        done.start()
+        on.client.socket = secure_client(on.client.socket)
+        done.join()
+
+    def be_secure(self, on: SecureStage) -> None:
+        on.control.socket = secure_origin(on.control.socket, origin_context())
+
+    def passes(self, on: SecureStage, at_client: socket.socket, at_origin: socket.socket) -> None:
+        """What the one sends the other receives, and the other way round."""
+        at_client.sendall(b"from the client")
+        assert read_exactly(at_origin, 15) == b"from the client"
+        at_origin.sendall(b"from the origin")
+        assert read_exactly(at_client, 15) == b"from the origin"
+
+    def test_control_and_data(self, on: SecureStage) -> None:
+        with DataPort.at(ORIGIN, FEW[0]) as data:
+            assert on.on.exchange(b"EPSV", b"229 (|||%d|)" % data.port) == b"229 (|||%d|)" % data.port
+            at_client = on.on.dial(data.port)
+            at_origin = on.on.own(data.accept())
+            at_client.sendall(content(100_000))
+            at_client.shutdown(socket.SHUT_WR)
+            assert read_whole(at_origin) == content(100_000)
+            at_origin.close()
+            assert ending(at_client) == "whole"
+            assert on.on.exchange(b"USER user", b"331 Password, please.") == b"331 Password, please."
+            event = on.running.journal.wait("dataChannel")
+            assert (event["outcome"], event["toOrigin"]) == ("complete", 100_000)
+
+    def test_every_port_is_open_for_this_client_alone(self, on: SecureStage) -> None:
+        host = on.running.address[0]
+        for port in FEW:
+            with DataPort.at(ORIGIN, port) as data, connect((host, port)) as at_client:
+                with data.accept() as at_origin:
+                    self.passes(on, at_client, at_origin)
+                with connect((host, port), FAR) as stranger:
+                    assert read_whole(stranger) == b""
+                assert data.accept_now() is None
+        on.running.journal.wait("strangerRefused", len(FEW), stranger=FAR)
+
+    def test_the_ports_are_closed_with_the_session(self, on: SecureStage) -> None:
+        host = on.running.address[0]
+        with DataPort.at(ORIGIN, FEW[0]) as data, connect((host, FEW[0])) as at_client, data.accept() as at_origin:
+            on.client.close()
+            on.running.journal.wait("disconnect")
+            self.passes(on, at_client, at_origin)  # it may be another session's
+        for port in FEW:
+            with pytest.raises(ConnectionRefusedError):
+                connect((host, port))
+
+    def test_an_origins_port_that_is_closed(self, on: SecureStage) -> None:
+        assert reset_at_once(on, FEW[0])
+        assert on.running.journal.wait("dataChannel")["outcome"] == "origin unreachable"
+
+    def test_a_cut_is_passed_on(self, on: SecureStage) -> None:
+        with DataPort.at(ORIGIN, FEW[0]) as data:
+            at_client = on.on.dial(data.port)
+            at_origin = on.on.own(data.accept())
+            at_client.sendall(b"some of it")
+            assert read_exactly(at_origin, 10) == b"some of it"
+            reset(at_client)
+            assert ending(at_origin) == "reset"
+
+    def test_a_channel_keeps_the_session_from_being_idle(self, hasty: SecureStage) -> None:
+        with DataPort.at(ORIGIN, FEW[0]) as data:
+            at_client = hasty.on.dial(data.port)
+            at_origin = hasty.on.own(data.accept())
+            idle = hasty.another()
+            assert idle.client.line() == b"421 Idle timeout; closing control connection."
+            self.passes(hasty, at_client, at_origin)
+            at_client.close()
+            at_origin.close()
+        hasty.running.journal.wait("disconnect", 2, outcome="idle timeout")
+        assert ending(hasty.client.socket) == "cut", "the gateway has no keys to say more"
+
+    @pytest.mark.parametrize("turn", [1, -1])
+    def test_two_sessions_of_one_client(self, hasty: SecureStage, turn: int) -> None:
+        """The data is taken to belong to the one that spoke last."""
+        other = hasty.another()
+        self.go_opaque(other)
+        one, two = (hasty, other)[::turn]
+        one.on.exchange(b"EPSV", b"229 (|||%d|)" % FEW[0])
+        with DataPort.at(ORIGIN, FEW[0]) as data:
+            at_client, at_origin = hasty.on.dial(FEW[0]), hasty.on.own(data.accept())
+        hasty.running.journal.wait("disconnect", outcome="idle timeout")
+        assert ending(two.client.socket) == "cut"
+        self.passes(one, at_client, at_origin)
+        one.on.exchange(b"NOOP", b"200 Fine.")
+
+    @pytest.mark.parametrize("turn", [1, -1])
+    def test_the_end_of_one_session_does_not_cut_the_data_of_another(self, on: SecureStage, turn: int) -> None:
+        other = on.another()
+        self.go_opaque(other)
+        with DataPort.at(ORIGIN, FEW[0]) as data:
+            channels = [(on.on.dial(FEW[0]), on.on.own(data.accept())) for _ in range(2)]
+        (on, other)[::turn][0].client.close()
+        on.running.journal.wait("disconnect")
+        for at_client, at_origin in channels:
+            self.passes(on, at_client, at_origin)
+
+    def test_there_is_an_end_to_the_channels(self, on: SecureStage) -> None:
+        with DataPort.at(ORIGIN, FEW[0], backlog=100) as data:
+            for _ in range(64):
+                on.on.dial(FEW[0])
+                on.on.own(data.accept())
+            assert reset_at_once(on, FEW[0])
+            assert on.running.journal.wait("tooManyDataChannels")["port"] == FEW[0]
+            assert data.accept_now() is None
+
+    def test_a_peer_that_does_not_read_stops_the_other(self, on: SecureStage) -> None:
+        size = 32 << 20
+        sent = memoryview(content(size))
+        for sender, reader in ((on.client, on.control), (on.control, on.client)):
+            taken = push(sender.socket, sent)
+            assert taken < size, "the gateway keeps it all"
+            assert len(read_exactly(reader.socket, taken)) == taken
+
+    def test_a_session_in_the_clear_is_protected_as_ever(self) -> None:
+        with secure_stage("passthrough") as on:
+            data = data_port()
+            reply = on.on.exchange(b"PASV", b"227 Entering Passive Mode (%s)." % data.numbers)
+            assert b"(127,0,0,1," in reply
+            at_client = on.on.dial(data.port)
+            at_origin = on.begin(b"RETR file", on.on.own(data))
+            at_origin.close()
+            assert ending(at_client) == "whole"
