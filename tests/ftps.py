@@ -285,7 +285,7 @@ def mirror(account: Account, root: Path, local: Path) -> None:
     """Stores a tree with lftp, and fetches it again."""
     tree(local / "there", 40)
     lftp = Lftp()
-    lftp.do(account, f"mirror --reverse --parallel=4 {local}/there copy")
+    lftp.do(account, f"mkdir -p copy; mirror --reverse --parallel=4 {local}/there copy")
     assert contents(root / "copy") == contents(local / "there")
     lftp.do(account, f"mirror --parallel=4 copy {local}/back")
     assert contents(local / "back") == contents(local / "there")

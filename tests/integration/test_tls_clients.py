@@ -116,7 +116,8 @@ class TestFiles:
         "client",
         [
             Ftplib(private=False),
-            Curl(("--ftp-ssl-control",)),
+            # Its TLS 1.3 closes an upload before it has read the ticket that the next one would resume with.
+            Curl(("--ftp-ssl-control", "--tls-max", "1.2")),
             Lftp(("ftp:ssl-protect-data false", "ftp:ssl-protect-list false")),
         ],
         ids=["ftplib", "curl", "lftp"],
