@@ -15,7 +15,7 @@ import struct
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import Protocol, Self
 
 import attrs
@@ -55,21 +55,18 @@ def recorded(running: RunningGateway, also: Iterable[str] = ()) -> Iterator[Runn
 
 def naming(host: str, received: bytes) -> list[bytes]:
     """The lines that name a host: its address, in any way of writing it, or its name."""
-    return [line for line in received.splitlines() if any(named(line) for named in _searches(host))]
+    search = _search(host)
+    return [line for line in received.splitlines() if search(line)]
 
 
-def _searches(host: str) -> Iterator[Callable[[bytes], object]]:
+def _search(host: str) -> Callable[[bytes], object]:
     try:
         address = ip_address(host)
     except ValueError:
-        yield re.compile(rb"(?<![\w-])%s(?![\w-])" % re.escape(host.encode()), re.IGNORECASE).search
-        return
-    match address:
-        case IPv4Address():
-            numbers = str(address).split(".")
-            yield re.compile(rb"(?<![0-9])%s(?![0-9])" % "[.,]".join(numbers).encode()).search
-        case IPv6Address():
-            yield lambda line: any(_reads_as(text, address) for text in _IPV6_TEXT.findall(line))
+        return re.compile(rb"(?<![\w-])%s(?![\w-])" % re.escape(host.encode()), re.IGNORECASE).search
+    if isinstance(address, IPv6Address):
+        return lambda line: any(_reads_as(text, address) for text in _IPV6_TEXT.findall(line))
+    return re.compile(rb"(?<![0-9])%s(?![0-9])" % "[.,]".join(str(address).split(".")).encode()).search
 
 
 def _reads_as(text: bytes, address: IPv6Address) -> bool:

@@ -475,7 +475,7 @@ def answer_all(control: OriginControl) -> None:
 
 @pytest.mark.parametrize(
     ("line", "answer", "read"),
-    [(b"HELP\r\n", HELP + b"\r\n", 800), (b"XYZZY\r\n", b"500 Command not understood.\r\n", 8000)],
+    [(b"HELP\r\n", HELP + b"\r\n", 800), (b"\n", b"500 Command not understood.\r\n", 12_000)],
 )
 def test_a_client_that_asks_and_does_not_listen(line: bytes, answer: bytes, read: int) -> None:
     with ScriptedOrigin.at() as origin, before(origin.address) as running:
@@ -484,6 +484,7 @@ def test_a_client_that_asks_and_does_not_listen(line: bytes, answer: bytes, read
             asked = flood(client, line)
             assert asked * len(line) < 32 * MIB
             assert comes_to_rest()
+            assert len(running.journal.all("commandRefused")) * len(answer) < MIB // 4
             assert read < asked
             expected = b"220 Ready.\r\n" + answer * read
             assert read_exactly(client.socket, len(expected)) == expected

@@ -108,6 +108,11 @@ class Books:
         """The lines that have no answer."""
         return [line for line in self.sent if not line.answered]
 
+    @property
+    def awaiting_auth(self) -> bool:
+        """Whether a client that knows what it does says nothing more for now."""
+        return bool(self.sent) and self.sent[-1].verb == b"AUTH" and not self.sent[-1].answered
+
     def command(self, data: bytes) -> Line:
         """The origin gets a command: the client's next, as it was, and nothing else."""
         assert self.greeted
@@ -157,6 +162,7 @@ class Books:
             assert self.carrier is None or line.direction in self.carrier.delivered, "laws 7, 8: it is not whole"
         if reply.code == _PASSIVE.get(line.verb) and line.argument != b"ALL":
             assert self.channel is not None and self.channel.listening, "law 4"
+            assert reply.code == 227 or parse_229(reply) == self.setting.ports.public_port(self.channel.port)
         return True
 
     def may_be_ours(self, line: Line, reply: Reply) -> bool:
@@ -255,6 +261,8 @@ class Books:
     def abort(self) -> None:
         """A data channel is cut."""
         assert self.channel is not None
+        if self.under_way is not None and not self.hostile:
+            assert self.under_way.direction not in self.channel.delivered, "what is whole is not cut"
         self.channel = None
 
     def close(self, outcome: Outcome) -> None:

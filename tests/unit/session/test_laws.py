@@ -43,7 +43,7 @@ PHRASES = [
 SCRIPTS = st.lists(
     st.sampled_from([*([Command.parse(line) for line in phrase] for phrase in PHRASES), [Unclean.NUL]]), max_size=8
 ).map(lambda phrases: list[Command | Unclean](chain.from_iterable(phrases)))
-CHOICES = st.binary(min_size=40, max_size=120).map(Choices)
+CHOICES = st.binary(min_size=60, max_size=160).map(Choices)
 
 
 def worlds(hostile: bool) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -6,7 +6,7 @@ every step the session is held to the laws, by the books.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from ipaddress import IPv4Address, ip_address
 from typing import TypeVar
 
@@ -65,7 +65,7 @@ class Choices:
     _bytes: Iterator[int] = attrs.field(converter=iter)
     over: bool = False
 
-    def pick(self, options: list[T]) -> T:
+    def pick(self, options: Sequence[T]) -> T:
         """One of them; the first, once the bytes are used up."""
         byte = next(self._bytes, None)
         if byte is None:
@@ -130,8 +130,8 @@ class World:
         steps = self.orderly() * 6
         if self.books.channel is not None:
             steps += [self.channel_breaks] * 3
-        if self.books.held and self.origin_up:
-            steps += [self.origin_lost, lambda: self.tell(on.Draining())]
+        if self.books.held and self.books.channel is not None and self.origin_up:
+            steps += [self.channel_breaks, self.origin_lost, lambda: self.tell(on.Draining())] * 3
         if (
             self.hostile
             and self.origin_up
@@ -144,6 +144,8 @@ class World:
             steps.append(self.handshake_fails)
         if self.books.opaque:
             steps += [lambda: self.tell(on.OpaqueMoved()), self.opaque_channel]
+        if self.lines and self.session.hungry and self.books.awaiting_auth and not self.client_handshake:
+            steps.append(self.client_sends)
         steps += [lambda: None, self.calamity]
         return steps
 
@@ -162,7 +164,7 @@ class World:
             steps.append(self.origin_agrees)
         if self.client_handshake:
             steps.append(self.client_secured)
-        elif self.lines and self.session.hungry:
+        elif self.lines and self.session.hungry and not self.books.awaiting_auth:
             steps.append(self.client_sends)
         steps += [lambda job=job: self.speak(job) for job in self.speakers()]
         if self.books.channel is not None:
@@ -229,7 +231,7 @@ class World:
 
     def origin_agrees(self) -> None:
         """Or not, to being secure."""
-        reply = self.choices.pick(["200", "200", "200", "120", "534"])
+        reply = self.choices.pick([*["200"] * 8, "120", "534"])
         self.asked = reply == "120"
         self.say(f"{reply} #secret")
 
@@ -343,7 +345,7 @@ class World:
 
     def calamity(self) -> None:
         """What is rare, and mostly the end."""
-        if self.choices.pick([True, False, False, False]):
+        if self.choices.pick(range(12)) < 11:
             return
         steps: list[Step] = [
             lambda event=event: self.tell(event)  # type: ignore[misc]
