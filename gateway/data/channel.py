@@ -109,7 +109,6 @@ class DataChannel:
     route: Route
     owner: Owner = attrs.field(repr=False)
     make_pump: Callable[[bool], Pump] = attrs.field(default=best_pump, repr=False)
-    dialled: bool = attrs.field(default=False, init=False)
     lasting = False
     spoke, busy = 0.0, False  # asked of those that last alone
     _begun: bool = attrs.field(init=False)
@@ -132,6 +131,17 @@ class DataChannel:
     def peers(self) -> Network | None:
         """Whose connections are accepted; None for anyone's."""
         return self.route.peers
+
+    @property
+    def dialled(self) -> bool:
+        """Whether the origin's port has accepted already, be it that the reactor has not told of it yet."""
+        if self._origin is None:
+            return False
+        try:
+            self._origin.socket.getpeername()
+        except OSError:
+            return False
+        return True
 
     @_begun.default
     def _needs_no_beginning(self) -> bool:
@@ -281,7 +291,6 @@ class DataChannel:
         if code:
             self._end(Ending.ORIGIN_UNREACHABLE, os.strerror(code))
             return
-        self.dialled = True
         if self.route.secure_origin is None:
             self._origin_secured(None)
         else:
