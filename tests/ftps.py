@@ -23,13 +23,19 @@ NAME = "localhost"
 """What every client connects to: a name in `tests.tls.NAMES` that resolves on every machine."""
 
 
-def table(mode: str, pair: Pair | None = None, **more: str | bool | Path) -> str:
+def table(mode: str, pair: Pair | Path | None = None, **more: str | bool | Path) -> str:
     """The TOML of an application's TLS.
 
-    :param pair: what the gateway shows its clients; without it the good one, where the mode has any.
+    :param pair: what the gateway shows its clients, where the mode lets it: a good one by default; or a directory.
     """
     shown = pair or certificates().server
-    keys = {} if mode == "passthrough" else {"certificate": str(shown.certificate), "key": str(shown.key)}
+    keys = (
+        {"certificate": str(shown)}
+        if isinstance(shown, Path)
+        else {"certificate": str(shown.certificate), "key": str(shown.key)}
+    )
+    if mode in ("off", "passthrough"):
+        keys = {}
     keys |= {"mode": mode, **{key: value if isinstance(value, bool) else str(value) for key, value in more.items()}}
     return "\n".join(["[application.tls]", *(f"{key} = {json.dumps(value)}" for key, value in keys.items())])
 
@@ -281,9 +287,12 @@ def carry_at_once(client: Client, sessions: int, account: Account, root: Path, l
     assert contents(local) == sent
 
 
-def mirror(account: Account, root: Path, local: Path) -> None:
-    """Stores a tree with lftp, and fetches it again."""
-    tree(local / "there", 40)
+def mirror(account: Account, root: Path, local: Path, *, leading_spaces: bool = True) -> None:
+    """Stores a tree with lftp, and fetches it again.
+
+    :param leading_spaces: whether some of its names begin with a space.
+    """
+    tree(local / "there", 40, leading_spaces=leading_spaces)
     lftp = Lftp()
     lftp.do(account, f"mkdir -p copy; mirror --reverse --parallel=4 {local}/there copy")
     assert contents(root / "copy") == contents(local / "there")

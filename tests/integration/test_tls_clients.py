@@ -16,6 +16,7 @@ import attrs
 import pytest
 import trustme
 
+from gateway.data.channel import DataChannel
 from gateway.session.transfers import TLS_FAILED
 from origin import Origin
 from tests.clients import MEBIBYTE, LargeContent, content, contents, digest_of
@@ -41,7 +42,7 @@ from tests.ftps import (
 )
 from tests.harness import PATIENCE, RunningGateway, application, gateway, in_reactor
 from tests.scripted import PORTS as SCRIPTED_PORTS
-from tests.scripted import OriginControl, Script, ScriptedOrigin, no_mistakes, read_all, reset
+from tests.scripted import OriginControl, Script, ScriptedOrigin, no_mistakes, read_all, reset, stage
 from tests.tls import certificates
 
 HOST = "127.0.0.2"
@@ -286,6 +287,31 @@ class TestClientsThatLeaveEarly:
         with before(end) as account, secured(account) as ftp:
             connections.put(greeted(ftp.transfercmd("RETR file")))
             assert ftp.voidresp() == "226 Sent."
+
+
+def test_an_origin_gives_a_port_to_the_next_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As soon as it accepted there. The gateway hears of the second 229 before it hears of its dial's success."""
+    with stage(table("flexible")) as on:
+        data, other = on.passive(), on.another()
+        other.client.send(b"EPSV\r\n")
+        other.control.expect(b"EPSV")
+        dial = DataChannel.dial
+
+        def say_first(channel: DataChannel) -> None:
+            monkeypatch.undo()
+            other.control.say(b"229 Entering Extended Passive Mode (|||%d|)" % data.port)
+            dial(channel)
+
+        monkeypatch.setattr(DataChannel, "dial", say_first)
+        at_client, at_origin = on.dial(data.port), on.own(data.accept())
+        assert on.exchange(b"RETR file", b"150 Here it comes.") == b"150 Here it comes."
+        at_origin.sendall(b"content")
+        at_origin.close()
+        assert read_all(at_client) == b"content"
+        at_client.close()
+        on.control.say(b"226 Sent.")
+        assert on.client.reply() == b"226 Sent."
+        assert other.client.reply().startswith(b"229 ")
 
 
 def greeted(connection: ssl.SSLSocket) -> ssl.SSLSocket:

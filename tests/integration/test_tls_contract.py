@@ -70,7 +70,7 @@ class TestStreams:
             on.protect()
             yield on
 
-    @pytest.mark.parametrize("size", [0, 1, 100_000])
+    @pytest.mark.parametrize("size", [0, 100_000])
     def test_a_whole_upload(self, on: SecureStage, size: int) -> None:
         at_client, at_origin = on.transfer(b"STOR file")
         sent = content(size)
@@ -82,7 +82,7 @@ class TestStreams:
         assert on.client.reply() == b"226 Done."
         assert on.running.journal.wait("dataChannel", outcome="complete")
 
-    @pytest.mark.parametrize("size", [0, 1, 100_000])
+    @pytest.mark.parametrize("size", [0, 100_000])
     def test_a_whole_download(self, on: SecureStage, size: int) -> None:
         at_client, at_origin = on.transfer(b"RETR file")
         sent = content(size)
@@ -95,7 +95,7 @@ class TestStreams:
         assert ending(at_origin) == "whole"
         assert on.running.journal.wait("dataChannel", outcome="complete")
 
-    @pytest.mark.parametrize("size", [0, 1, 100_000])
+    @pytest.mark.parametrize("size", [0, 100_000])
     @pytest.mark.parametrize("said", [b"226 Done.", b"426 Cut."])
     def test_an_upload_that_is_cut(self, on: SecureStage, size: int, said: bytes) -> None:
         at_client, at_origin = on.transfer(b"STOR file")
@@ -107,7 +107,7 @@ class TestStreams:
         assert on.client.reply().startswith(b"426 ")
         assert on.running.journal.wait("dataChannel")["outcome"] == "client reset"
 
-    @pytest.mark.parametrize("size", [0, 1, 100_000])
+    @pytest.mark.parametrize("size", [0, 100_000])
     def test_an_upload_that_is_reset(self, on: SecureStage, size: int) -> None:
         at_client, at_origin = on.transfer(b"STOR file")
         at_client.sendall(content(size))
@@ -116,7 +116,7 @@ class TestStreams:
         on.control.say(b"226 Done.")
         assert on.client.reply().startswith(b"426 ")
 
-    @pytest.mark.parametrize("size", [0, 1, 100_000])
+    @pytest.mark.parametrize("size", [0, 100_000])
     @pytest.mark.parametrize("said", [b"226 Done.", b"451 Cut."])
     def test_a_download_that_is_cut(self, on: SecureStage, size: int, said: bytes) -> None:
         at_client, at_origin = on.transfer(b"RETR file")
@@ -188,6 +188,8 @@ class TestStreams:
         """Both sides' data connections still resume the session."""
         for _ in range(3):
             at_client, at_origin = on.transfer(b"STOR file")
+            for end in (at_client, at_origin):
+                assert not isinstance(end, ssl.SSLSocket) or end.session_reused
             at_client.sendall(b"some of it")
             assert read_exactly(at_origin, 10) == b"some of it"
             reset(at_client)
@@ -238,7 +240,7 @@ IAC_SB = b"\xff\xfa\x18"
 
 
 class TestInjection:
-    @pytest.mark.parametrize("mode", ["flexible", "full", "strict", "passthrough"])
+    @pytest.mark.parametrize("mode", ["flexible", "strict", "passthrough"])
     @pytest.mark.parametrize(
         "extra",
         [b"USER eve\r\n", b"U", b"\r\n", b"\n", b"\0\r\n", b"x" * 5000, IAC_NOP, IAC_SB, b"\xff", b"\x16\x03\x01"],
