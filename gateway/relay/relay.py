@@ -10,7 +10,7 @@ from typing import assert_never
 import attrs
 from OpenSSL import SSL
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.interfaces import IAddress, IProtocol, IReactorPluggableNameResolver, IReactorTCP
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
@@ -261,9 +261,10 @@ class Relay:
 
     def _connect(self) -> None:
         application = self.application
-        endpoint = HostnameEndpoint(
-            self.reactor, application.origin_host, application.origin_port, application.connect_timeout
-        )
+        kind: type[HostnameEndpoint | TCP4ClientEndpoint | TCP6ClientEndpoint] = HostnameEndpoint
+        if not application.origin_named:  # an address does not wait for the threads that look names up
+            kind = TCP6ClientEndpoint if ":" in application.origin_host else TCP4ClientEndpoint
+        endpoint = kind(self.reactor, application.origin_host, application.origin_port, application.connect_timeout)
         dialling = self._dialling = endpoint.connect(_OriginFactory(self))
         dialling.addBoth(self._dialled)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
 import pytest
 
-from tests.harness import Conversation, names
+from tests.harness import Conversation, in_reactor, names, reactor
 from tests.scripted import (
     ORIGIN,
     PORTS,
@@ -764,6 +765,18 @@ def test_a_client_is_not_told_where_the_origin_is_that_does_not_answer(
                 assert running.journal.wait("originError")["reason"]
                 assert running.journal.wait("disconnect")["outcome"] == outcome
             there.close()
+
+
+@pytest.mark.parametrize("host", [ORIGIN, "::1"])
+def test_an_address_is_reached_while_no_name_can_be_looked_up(host: str) -> None:
+    looked_up = threading.Event()
+    try:
+        for _ in range(in_reactor(reactor.getThreadPool).max):  # as many look-ups that hang
+            in_reactor(reactor.callInThread, looked_up.wait)
+        with stage(host=host) as on:
+            assert relays(on)
+    finally:
+        looked_up.set()
 
 
 def test_a_client_may_go_while_the_origins_name_is_looked_up() -> None:

@@ -7,12 +7,15 @@ import socket
 import sys
 import threading
 import time
+from unittest.mock import Mock
 
 import pytest
 
 from gateway import service
 from gateway.data import pump
-from tests.harness import reactor
+from gateway.data.channel import DataChannel, Owner, Route
+from gateway.data.port import DataPorts
+from tests.harness import in_reactor, reactor
 from tests.scripted import (
     ORIGIN,
     DataPort,
@@ -531,6 +534,27 @@ def test_data_ports_are_bound_where_the_operator_says() -> None:
         at_client = on.own(connect(("127.0.0.4", data.port)))
         at_client.sendall(b"a")
         assert on.accept(data).recv(1) == b"a"
+
+
+def test_the_origins_port_is_dialled_from_the_given_address() -> None:
+    with DataPort.at(ORIGIN) as data:
+        route = Route(
+            public=("127.0.0.1", data.port),
+            origin=(data.host, data.port),
+            source="127.0.0.5",
+            peers=None,
+            secure_origin=None,
+            secure_client=False,
+            connect_timeout=10,
+            accept_timeout=10,
+            stall_timeout=10,
+        )
+        channel = DataChannel(reactor, DataPorts(reactor), route, Mock(spec=Owner))
+        in_reactor(channel.open)
+        in_reactor(channel.dial)
+        with data.accept() as at_origin:
+            assert at_origin.getpeername()[0] == "127.0.0.5"
+        in_reactor(channel.close)
 
 
 def test_the_origin_sees_data_come_from_where_the_control_connection_does() -> None:
