@@ -144,13 +144,16 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, A
         return [record for event in set(noted()) for record in running.journal.all(event)]
 
 
+RARE = {"tooManyDataChannels"}  # takes dozens of connections; shown elsewhere
+
+
 def test_fields_of_events(records: list[dict[str, Any]]) -> None:
-    assert {record["event"] for record in records} == set(noted())
+    assert {record["event"] for record in records} == set(noted()) - RARE
     for record in records:
         always, possible = fields_of(record["event"])
         assert always <= set(record) <= possible, record
     seen = {(record["event"], field) for record in records for field in record}
-    told = {(event, field) for event in set(noted()) for field in fields_of(event)[1]}
+    told = {(event, field) for event in set(noted()) - RARE for field in fields_of(event)[1]}
     # A system's word on a data port that failed is not to be had at will.
     assert told - seen <= {("dataChannel", "reason")}
 
