@@ -294,7 +294,7 @@ def mirror(account: Account, root: Path, local: Path, *, leading_spaces: bool = 
     """
     tree(local / "there", 40, leading_spaces=leading_spaces)
     lftp = Lftp()
-    lftp.do(account, f"mkdir -p copy; mirror --reverse --parallel=4 {local}/there copy")
+    lftp.do(account, f"mirror --reverse {local}/there copy")
     assert contents(root / "copy") == contents(local / "there")
     lftp.do(account, f"mirror --parallel=4 copy {local}/back")
     assert contents(local / "back") == contents(local / "there")
