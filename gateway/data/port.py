@@ -109,9 +109,10 @@ class _Port:
 
     def enter(self, guest: Guest) -> None:
         # The origin listens for the newcomer at its own port: who awaits it there undialled has lost it.
-        stale = [] if guest.lasting else [other for other in self.guests if not other.dialled and not other.lasting]
+        others = [] if guest.lasting else [*self.guests, *self.queue]
+        stale = [other for other in others if not other.dialled and not other.lasting]
         self.guests = [other for other in self.guests if other not in stale]
-        self.queue.append(guest)
+        self.queue = [*(other for other in self.queue if other not in stale), guest]
         self._admit()
         for other in stale:
             other.superseded()
@@ -129,7 +130,7 @@ class _Port:
                 self.queue.remove(guest)
                 self.guests.append(guest)
                 guest.listening()
-        if not self.guests:
+        if not self.guests and self.fileno() >= 0:  # a guest that left as soon as it was let in has closed it already
             self.owner.reactor.removeReader(self)
             self.owner.forget(self.place)
             self.socket.close()

@@ -1,0 +1,273 @@
+"""Who shares a data port with whom, and who gets which connection."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from ipaddress import ip_address, ip_network
+from typing import Any, cast
+
+import attrs
+import pytest
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.python.failure import Failure
+from zope.interface.verify import verifyObject
+
+from gateway.data.leg import Address
+from gateway.data.port import DataPorts, Network
+
+PLACE = ("127.0.0.1", 0)  # the system chooses a port; all who come here share that
+
+
+@attrs.define(eq=False)
+class Reactor:
+    """The readers that a reactor watches."""
+
+    readers: list[Any] = attrs.field(factory=list)
+
+    def addReader(self, reader: IReadDescriptor) -> None:
+        self.readers.append(reader)
+
+    def removeReader(self, reader: IReadDescriptor) -> None:
+        self.readers.remove(reader)
+
+
+@attrs.define(eq=False)
+class Guest:
+    """Writes down what it is told."""
+
+    peers: Network | None = None
+    dialled: bool = False
+    lasting: bool = False
+    spoke: float = 0.0
+    busy: bool = False
+    told: list[str] = attrs.field(factory=list)
+    connections: list[socket.socket] = attrs.field(factory=list)
+    on_listening: Callable[[], None] = lambda: None
+
+    def listening(self) -> None:
+        self.told.append("listening")
+        self.on_listening()
+
+    def accepted(self, connection: socket.socket, address: Address) -> None:
+        self.told.append(f"accepted {address}")
+        self.connections.append(connection)
+
+    def stranger(self, address: Address) -> None:
+        self.told.append(f"stranger {address}")
+
+    def superseded(self) -> None:
+        self.told.append("superseded")
+
+
+def guest(peers: str | None = "127.0.0.1", **more: Any) -> Guest:
+    """Awaits somebody from these addresses."""
+    return Guest(None if peers is None else ip_network(peers), **more)
+
+
+@attrs.define(eq=False)
+class House:
+    """Data ports, and the reactor that watches them."""
+
+    reactor: Reactor = attrs.field(factory=Reactor)
+    ports: DataPorts = attrs.field(init=False)
+    guests: list[Guest] = attrs.field(factory=list)
+
+    def __attrs_post_init__(self) -> None:
+        self.ports = DataPorts(cast(IReactorFDSet, self.reactor))
+
+    def open(self, *guests: Guest) -> None:
+        """They come, one after another."""
+        for guest in guests:
+            self.guests.append(guest)
+            self.ports.open(PLACE, guest)
+
+    def leave(self, *guests: Guest) -> None:
+        """They go."""
+        for guest in guests:
+            self.ports.leave(PLACE, guest)
+
+    def knock(self) -> socket.socket:
+        """Somebody connects from 127.0.0.1."""
+        [port] = self.reactor.readers
+        knocking = socket.create_connection(port.socket.getsockname())
+        port.socket.setblocking(True)  # it is on its way
+        port.doRead()
+        return knocking
+
+    def close(self) -> None:
+        """Everybody goes; then nothing is left."""
+        self.leave(*self.guests)
+        for guest in self.guests:
+            for connection in guest.connections:
+                connection.close()
+        assert self.reactor.readers == []
+
+
+@pytest.fixture
+def house() -> Iterator[House]:
+    """Nobody is in yet."""
+    with closing(House()) as house:
+        yield house
+
+
+def test_a_port_listens_only_while_somebody_is_awaited(house: House) -> None:
+    one = guest()
+    house.open(one)
+    assert one.told == ["listening"]
+    [port] = house.reactor.readers
+    assert verifyObject(IReadDescriptor, port)
+    assert port.fileno() == port.socket.fileno() and port.logPrefix() == "data port"
+    house.leave(one)
+    assert house.reactor.readers == [] and port.socket.fileno() < 0
+    house.open(one)
+    assert one.told == ["listening"] * 2
+
+
+def test_a_port_that_is_taken_cannot_be_opened(house: House) -> None:
+    with socket.create_server(PLACE) as taken, pytest.raises(OSError):
+        house.ports.open(taken.getsockname(), guest())
+    assert house.reactor.readers == []
+
+
+def test_its_client_is_accepted(house: House) -> None:
+    one = guest()
+    house.open(one)
+    with house.knock():
+        assert one.told == ["listening", "accepted 127.0.0.1"]
+
+
+def test_anybody_is_accepted_where_anybody_may_come(house: House) -> None:
+    one = guest(None)
+    house.open(one)
+    with house.knock():
+        assert one.told == ["listening", "accepted 127.0.0.1"]
+
+
+def test_a_stranger_is_turned_away_and_the_port_goes_on_listening(house: House) -> None:
+    one = guest("192.0.2.7")
+    house.open(one)
+    for _ in range(2):
+        with house.knock() as knocking:
+            assert knocking.recv(1) == b""
+    assert one.told == ["listening", "stranger 127.0.0.1", "stranger 127.0.0.1"]
+
+
+def test_nobody_came_after_all(house: House) -> None:
+    one = guest()
+    house.open(one)
+    house.reactor.readers[0].doRead()
+    house.reactor.readers[0].connectionLost(Failure(ConnectionError()))
+    assert one.told == ["listening"]
+
+
+def test_clients_that_cannot_be_confused_share_it(house: House) -> None:
+    other, one, sixth = guest("192.0.2.0/24", dialled=True), guest(dialled=True), guest("2001:db8::/64", dialled=True)
+    house.open(other, one, sixth)
+    assert one.told == other.told == sixth.told == ["listening"]
+    with house.knock():
+        assert one.told == ["listening", "accepted 127.0.0.1"]
+        assert other.told == sixth.told == ["listening"]
+
+
+@pytest.mark.parametrize(("first", "second"), [("127.0.0.0/8", "127.0.0.1"), ("127.0.0.1", None), (None, None)])
+def test_one_that_could_be_confused_waits_until_the_other_left(
+    house: House, first: str | None, second: str | None
+) -> None:
+    one, two = guest(first, dialled=True), guest(second)
+    house.open(one, two)
+    assert two.told == []
+    house.leave(one)
+    assert two.told == ["listening"]
+
+
+def test_they_are_let_in_one_by_one(house: House) -> None:
+    one, two, three, other = guest(dialled=True), guest(), guest(), guest("192.0.2.7")
+    house.open(one)
+    house.open(two)
+    two.dialled = True  # its client was told by other means
+    house.open(three)
+    three.dialled = True
+    house.open(other)
+    assert other.told == ["listening"]
+    house.leave(one)
+    assert (two.told, three.told) == (["listening"], [])
+    house.leave(two)
+    assert three.told == ["listening"]
+
+
+def test_one_that_waits_may_leave(house: House) -> None:
+    one, two, three = guest(dialled=True), guest(dialled=True), guest(dialled=True)
+    house.open(one, two, three)
+    house.leave(two, one)
+    assert (two.told, three.told) == ([], ["listening"])
+
+
+def test_a_newcomer_supersedes_one_whose_port_at_the_origin_was_not_dialled(house: House) -> None:
+    stale, dialled, newcomer = guest("192.0.2.7"), guest("192.0.2.8", dialled=True), guest()
+    house.open(dialled, stale, newcomer)
+    assert stale.told == ["listening", "superseded"]
+    assert dialled.told == newcomer.told == ["listening"]
+
+
+def test_and_one_that_waits(house: House) -> None:
+    one, stale, newcomer = guest(dialled=True), guest(), guest()
+    house.open(one, stale, newcomer)
+    assert stale.told == ["superseded"]
+    house.leave(one)
+    assert (stale.told, newcomer.told) == (["superseded"], ["listening"])
+
+
+def test_one_that_lasts_supersedes_nobody_and_is_not_superseded(house: House) -> None:
+    one, lasting, newcomer = guest("192.0.2.7"), guest(lasting=True), guest("192.0.2.8")
+    house.open(one, lasting)
+    assert one.told == lasting.told == ["listening"]
+    house.open(newcomer)
+    assert (one.told, lasting.told) == (["listening", "superseded"], ["listening"])
+
+
+def test_who_awaits_one_client_comes_before_who_awaits_any_number(house: House) -> None:
+    lasting, one = guest(lasting=True), guest()
+    house.open(lasting, one)
+    with house.knock():
+        assert (lasting.told, one.told) == (["listening"], ["listening", "accepted 127.0.0.1"])
+
+
+def test_among_those_that_last_it_is_the_one_that_spoke_last_and_has_none(house: House) -> None:
+    busy, silent, talking = (guest(lasting=True, spoke=spoke) for spoke in (3.0, 1.0, 2.0))
+    busy.busy = True
+    house.open(busy, silent, talking)
+    with house.knock():
+        assert (busy.told, silent.told, talking.told[1:]) == (["listening"], ["listening"], ["accepted 127.0.0.1"])
+
+
+def test_one_that_leaves_as_soon_as_it_is_let_in(house: House) -> None:
+    one, two, three = guest(dialled=True), guest(dialled=True), guest(dialled=True)
+    two.on_listening = lambda: house.leave(two)
+    house.open(one, two, three)
+    house.leave(one)
+    assert two.told == three.told == ["listening"]
+    house.leave(three)
+    assert house.reactor.readers == []
+
+
+def test_the_last_one_leaves_as_soon_as_it_is_let_in(house: House) -> None:
+    one, two = guest(dialled=True), guest()
+    two.on_listening = lambda: house.leave(two)
+    house.open(one, two)
+    house.leave(one)
+    assert two.told == ["listening"]
+    assert house.reactor.readers == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_both_families(host: str) -> None:
+    reactor = Reactor()
+    ports = DataPorts(cast(IReactorFDSet, reactor))
+    one = guest(host)
+    ports.open((host, 0), one)
+    assert ip_address(reactor.readers[0].socket.getsockname()[0]) == ip_address(host)
+    ports.leave((host, 0), one)
+    ports.leave((host, 0), one)
+    assert reactor.readers == []
