@@ -1,0 +1,171 @@
+"""The public address: resolved every minute, the last good answer kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from ipaddress import IPv4Address
+
+import attrs
+import pytest
+from twisted.internet.address import IPv4Address as TCPAddress
+from twisted.internet.interfaces import IHostnameResolver, IHostResolution, IResolutionReceiver
+from twisted.internet.task import Clock
+from zope.interface import implementer
+
+from gateway.relay.public import INTERVAL, PublicAddress
+
+ONE, TWO = "192.0.2.1", "192.0.2.2"
+
+
+@implementer(IHostResolution)
+@attrs.frozen
+class Resolution:
+    """One that cannot be cancelled."""
+
+    name: str
+
+    def cancel(self) -> None:
+        raise NotImplementedError
+
+
+@implementer(IHostnameResolver)
+@attrs.define(eq=False)
+class Names:
+    """A resolver, and what it answers."""
+
+    answers: list[str] = attrs.field(factory=list)
+    slow: bool = False
+    asked: list[tuple[str, object]] = attrs.field(factory=list)
+    _receivers: list[IResolutionReceiver] = attrs.field(factory=list)
+
+    def resolveHostName(
+        self,
+        resolutionReceiver: IResolutionReceiver,
+        hostName: str,
+        portNumber: int = 0,
+        addressTypes: Sequence[type] | None = None,
+        transportSemantics: str = "TCP",
+    ) -> IHostResolution:
+        self.asked.append((hostName, addressTypes))
+        resolution = Resolution(hostName)
+        resolutionReceiver.resolutionBegan(resolution)
+        self._receivers.append(resolutionReceiver)
+        if not self.slow:
+            self.answer()
+        return resolution
+
+    def answer(self) -> None:
+        """Answers what was asked."""
+        for receiver in self._receivers:
+            for address in self.answers:
+                receiver.addressResolved(TCPAddress("TCP", address, 0))
+            receiver.resolutionComplete()
+        self._receivers.clear()
+
+
+@attrs.define(eq=False)
+class Public:
+    """A public address, the names and the clock around it, and the events that it noted."""
+
+    host: str
+    names: Names = attrs.field(factory=Names)
+    clock: Clock = attrs.field(factory=Clock)
+    noted: list[tuple[str, object, object]] = attrs.field(factory=list)
+    address: PublicAddress = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.address = PublicAddress(
+            self.host, lambda name, fields: self.noted.append((name, fields.get("before"), fields["address"]))
+        )
+
+    def start(self, *answers: str) -> None:
+        """Begins, while the name has these addresses."""
+        self.names.answers = list(answers)
+        self.address.start(self.names, self.clock)
+
+    def later(self, *answers: str) -> None:
+        """A minute later the name has these addresses."""
+        self.names.answers = list(answers)
+        self.clock.advance(INTERVAL)
+
+    def close(self) -> None:
+        """Ends it; no timer is left."""
+        self.address.stop()
+        assert not self.clock.getDelayedCalls()
+
+
+@pytest.fixture
+def public() -> Iterator[Public]:
+    """It has a name, and was not started yet."""
+    with closing(Public("ftp.example.com")) as public:
+        yield public
+
+
+def test_an_address_is_not_resolved() -> None:
+    with closing(Public(ONE)) as public:
+        public.start()
+        assert public.address.address == IPv4Address(ONE)
+        assert public.names.asked == [] and not public.clock.getDelayedCalls()
+
+
+def test_a_name_is_resolved_at_once_and_every_minute(public: Public) -> None:
+    assert public.address.address is None
+    public.start(ONE)
+    assert public.address.address == IPv4Address(ONE)
+    public.clock.advance(INTERVAL - 1)
+    assert len(public.names.asked) == 1
+    public.clock.advance(1)
+    assert public.names.asked == [("ftp.example.com", [TCPAddress])] * 2
+    assert public.noted == []
+
+
+def test_a_change_is_noted(public: Public) -> None:
+    public.start(ONE)
+    public.later(TWO)
+    assert public.address.address == IPv4Address(TWO)
+    public.later(TWO)
+    assert public.noted == [("publicAddressChanged", ONE, TWO)]
+
+
+def test_an_address_that_is_still_good_stays(public: Public) -> None:
+    public.start(ONE, TWO)
+    public.later(TWO, ONE)
+    assert public.address.address == IPv4Address(ONE)
+    assert public.noted == []
+
+
+def test_the_last_good_answer_stays_while_there_is_none(public: Public) -> None:
+    public.start(ONE)
+    for _ in range(3):
+        public.later()
+        assert public.address.address == IPv4Address(ONE)
+    assert public.noted == [("publicAddressUnresolved", None, ONE)]
+    public.later(ONE)
+    public.later()
+    assert public.noted == [("publicAddressUnresolved", None, ONE)] * 2
+
+
+def test_there_may_never_have_been_one(public: Public) -> None:
+    public.start()
+    assert public.address.address is None
+    assert public.noted == [("publicAddressUnresolved", None, "")]
+    public.later(TWO)
+    assert public.address.address == IPv4Address(TWO)
+    assert public.noted == [("publicAddressUnresolved", None, "")]
+
+
+def test_it_is_not_resolved_any_more_once_it_stopped(public: Public) -> None:
+    public.start(ONE)
+    public.address.stop()
+    public.later(TWO)
+    assert len(public.names.asked) == 1
+    assert public.address.address == IPv4Address(ONE)
+
+
+def test_a_slow_answer_is_taken_when_it_comes(public: Public) -> None:
+    public.names.slow = True
+    public.start(ONE)
+    assert public.address.address is None
+    public.names.answer()
+    assert public.address.address == IPv4Address(ONE)
