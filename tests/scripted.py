@@ -404,7 +404,7 @@ def was_reset(connection: socket.socket) -> bool:
     return False
 
 
-def silent(connection: socket.socket, seconds: float = 0.3) -> bool:
+def silent(connection: socket.socket, seconds: float = 0.2) -> bool:
     """Whether nothing comes for that long."""
     return not select.select([connection], [], [], seconds)[0]
 

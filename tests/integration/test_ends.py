@@ -330,9 +330,9 @@ def test_a_client_that_does_nothing(moment: Callable[[Stage], int]) -> None:
 
 
 def test_every_command_begins_the_idle_time_anew() -> None:
-    with stage("timeouts = { idle = 0.6 }") as on:
+    with stage("timeouts = { idle = 1 }") as on:
         for _ in range(5):
-            time.sleep(0.25)
+            time.sleep(0.3)
             assert on.exchange(b"NOOP", b"200 Fine.") == b"200 Fine."
         assert read_all(on.client.socket) == IDLE
         ended_once(on.running, "idle timeout")
@@ -341,7 +341,7 @@ def test_every_command_begins_the_idle_time_anew() -> None:
 @pytest.mark.parametrize("early", [True, False], ids=["client there first", "client last"])
 @pytest.mark.parametrize("command", [b"RETR a", b"STOR a"])
 def test_a_transfer_is_not_idle(early: bool, command: bytes) -> None:
-    with stage("timeouts = { idle = 0.4 }") as on:
+    with stage("timeouts = { idle = 0.6 }") as on:
         data = on.passive()
         if early:
             at_client = on.dial(data.port)
@@ -349,7 +349,7 @@ def test_a_transfer_is_not_idle(early: bool, command: bytes) -> None:
         if not early:
             at_client = on.dial(data.port)
         at_origin = on.accept(data)
-        time.sleep(1)
+        time.sleep(1.2)
         source, sink = (at_origin, at_client) if command == b"RETR a" else (at_client, at_origin)
         source.sendall(b"late")
         source.close()
@@ -607,7 +607,7 @@ def test_stopping_lets_transfers_end(command: bytes) -> None:
 
 @pytest.mark.parametrize("moment", [dialling, awaited, retrieving, storing, blocked])
 def test_stopping_does_not_wait_for_ever(moment: Callable[[Stage], int]) -> None:
-    with stage("timeouts = { drain = 0.5 }") as on:
+    with stage("timeouts = { drain = 0.8 }") as on:
         channels = moment(on)
         with stopping(on):
             assert silent(on.client.socket, 0.2)
