@@ -231,7 +231,7 @@ class ControlSession:
             return
         refusal = self._refusal(item)
         if refusal is not None:
-            fields = {"verb": _verb_name(item), "reply": refusal.lines[0].decode()}
+            fields = {"verb": self._verb_name(item), "reply": refusal.lines[0].decode()}
             self._do(do.Note("commandRefused", fields))
             self._send(refusal)
             return
@@ -504,14 +504,13 @@ class ControlSession:
     def _families_differ(self) -> bool:
         return self._scrubber.address.version != self.setting.client.version
 
+    def _verb_name(self, command: Command) -> str:
+        """What may be written down of a verb: one that nobody here knows may be anything, a password too."""
+        known = command.verb in VERBS or command.verb in self.setting.policy.deny
+        return command.verb.decode() if known else "?"
+
     def _send(self, reply: Reply) -> None:
         self._do(do.SendToClient(reply.render()))
 
     def _do(self, *actions: Action) -> None:
         self._actions.extend(actions)
-
-
-def _verb_name(command: Command) -> str:
-    """What may be written down of a verb: one that is no word may be anything, a password too."""
-    verb = command.verb
-    return verb.decode() if verb in VERBS or (verb.isalpha() and len(verb) <= 8) else "?"
