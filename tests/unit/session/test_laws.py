@@ -85,7 +85,7 @@ BYTES = st.lists(
                 b"P\xff\xfa\r\n\xff\xf0ORT 1\r\n",
                 b"\xff\xf4\xff\xf2ABOR\r\n",
             ),
-            b"x" * 5000,
+            b"x" * 4097,
         ]
     ),
     max_size=20,
