@@ -26,9 +26,9 @@ from gateway.data.port import DataPorts, Network
 from gateway.observe.journal import Journal, JSONLinesSink, LogSink
 from gateway.observe.systemd import notify
 from gateway.relay.application import Application
+from gateway.relay.dial import Reactor as RelayReactor
 from gateway.relay.door import Door
 from gateway.relay.public import PublicAddress
-from gateway.relay.relay import RelayReactor
 from gateway.session.events import Deadline
 from gateway.session.policy import Policy
 from gateway.session.ports import PassivePorts

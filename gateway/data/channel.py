@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import enum
-import errno
 import os
 import socket
 from collections.abc import Callable
 from typing import Protocol
 
 import attrs
-from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReactorTime
+from twisted.internet.interfaces import IDelayedCall
 
+from gateway.data.dial import Dial, Reactor
 from gateway.data.flow import Flow
-from gateway.data.leg import Address, Leg
-from gateway.data.port import DataPorts, Network, Place
+from gateway.data.leg import Address, Leg, Place
+from gateway.data.port import DataPorts, Network
 from gateway.data.pump import Pump, best_pump
 from gateway.data.secure import SecureLeg, Security
 
 _MAX_CANDIDATES = 4  # connections that wait to show whether they are the client
 _NO_HANDSHAKE = "no TLS handshake in time"
-
-
-class Reactor(IReactorFDSet, IReactorTime):
-    """What a channel needs of the reactor."""
 
 
 class Ending(enum.Enum):
@@ -111,7 +107,7 @@ class DataChannel:
     make_pump: Callable[[bool], Pump] = attrs.field(default=best_pump, repr=False)
     lasting = False
     spoke, busy = 0.0, False  # asked of those that last alone
-    _dialled: bool = attrs.field(default=False, init=False)
+    _dial: Dial | None = attrs.field(default=None, init=False, repr=False)
     _begun: bool = attrs.field(init=False)
     _candidates: list[tuple[Leg, Address]] = attrs.field(factory=list, init=False, repr=False)
     _receives: bool | None = attrs.field(default=None, init=False, repr=False)  # whether the client does
@@ -139,7 +135,7 @@ class DataChannel:
 
         The kernel knows it before the reactor tells; the origin may have given the port to another session by then.
         """
-        return self._dialled or (self._origin is not None and self._origin.connected)
+        return self._origin is not None or (self._dial is not None and self._dial.connected)
 
     @_begun.default
     def _needs_no_beginning(self) -> bool:
@@ -156,24 +152,11 @@ class DataChannel:
 
     def dial(self) -> None:
         """Connects to the origin's port; once is enough."""
-        if self._origin is not None or self._ended:
+        if self._dial is not None or self._ended:
             return
-        host, _ = self.route.origin
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        try:
-            self._origin = Leg(self.reactor, socket.socket(family, socket.SOCK_STREAM))
-            self._origin.socket.bind((self.route.source, 0))
-            code = self._origin.socket.connect_ex(self.route.origin)
-        except OSError as error:
-            code = error.errno or errno.EIO
-        if code not in (0, errno.EINPROGRESS) or self._origin is None:
-            self._end(Ending.ORIGIN_UNREACHABLE, os.strerror(code))
-            return
-        self._origin.writable = self._origin.broken = self._connected
-        self._origin.watch_writes(True)
-        self._timers["connect"] = self.reactor.callLater(
-            self.route.connect_timeout, self._end, Ending.ORIGIN_UNREACHABLE, "connect timeout"
-        )
+        route = self.route
+        self._dial = Dial(self.reactor, route.origin, route.source, route.connect_timeout, self._connected)
+        self._dial.start()
 
     def begin(self, secure_client: Security | None, to_client: bool | None) -> None:
         """The transfer begins: the client's leg becomes secure in this way, or stays plain. Once is enough.
@@ -255,7 +238,7 @@ class DataChannel:
         if self._secure_client is None:
             self._admit(leg, address)
             return
-        secure = SecureLeg(self.reactor, leg.socket, security=self._secure_client)
+        secure = SecureLeg(self.reactor, leg.hand_over(), security=self._secure_client)
         self._candidates[self._candidates.index((leg, address))] = (secure, address)
         secure.secure(lambda failure: self._greeted(secure, address, failure))
 
@@ -281,21 +264,16 @@ class DataChannel:
 
     # Between the legs
 
-    def _connected(self) -> None:
-        assert self._origin is not None
-        self._cancel("connect")
-        self._origin.watch_writes(False)
-        code = self._origin.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code:
-            self._end(Ending.ORIGIN_UNREACHABLE, os.strerror(code))
+    def _connected(self, answer: Leg | str) -> None:
+        if isinstance(answer, str):
+            self._end(Ending.ORIGIN_UNREACHABLE, answer)
             return
-        self._dialled = True
+        self._origin = answer
         if self.route.secure_origin is None:
             self._origin_secured(None)
         else:
-            secure = SecureLeg(self.reactor, self._origin.socket, security=self.route.secure_origin)
-            self._origin = secure
-            secure.secure(self._origin_secured)
+            self._origin = SecureLeg(self.reactor, answer.hand_over(), security=self.route.secure_origin)
+            self._origin.secure(self._origin_secured)
         if not self._ended:
             self.owner.data_connected()
 
@@ -380,6 +358,8 @@ class DataChannel:
         self._ended = True
         for name in tuple(self._timers):
             self._cancel(name)
+        if self._dial is not None:
+            self._dial.reset()
         self.ports.leave(self.route.public, self)
         for leg, _ in self._candidates:
             leg.reset()

@@ -1,4 +1,4 @@
-"""One end of a data channel: a non-blocking socket that the reactor watches."""
+"""A non-blocking socket that the reactor watches: one end of a data channel, or a control connection."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import socket
 import struct
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import attrs
@@ -14,10 +15,13 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 Address = IPv4Address | IPv6Address
+Place = tuple[str, int]  # an address and a port
 
+_Socket = socket.socket  # the class below has an attribute of the module's name
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
+@lru_cache(maxsize=1024)  # the same few clients and origins, several times in each session
 def peer_address(name: str) -> Address:
     """The address in a socket's name; an IPv4 client of a dual-stack socket is an IPv4 client.
 
@@ -29,7 +33,7 @@ def peer_address(name: str) -> Address:
     return address
 
 
-def _nothing() -> None:
+def nothing() -> None:
     """Stands in for a callback until there is one."""
 
 
@@ -43,9 +47,9 @@ class Leg:
 
     reactor: IReactorFDSet = attrs.field(repr=False)
     socket: socket.socket
-    readable: Callable[[], None] = attrs.field(default=_nothing, init=False, repr=False)
-    writable: Callable[[], None] = attrs.field(default=_nothing, init=False, repr=False)
-    broken: Callable[[], None] = attrs.field(default=_nothing, init=False, repr=False)
+    readable: Callable[[], None] = attrs.field(default=nothing, init=False, repr=False)
+    writable: Callable[[], None] = attrs.field(default=nothing, init=False, repr=False)
+    broken: Callable[[], None] = attrs.field(default=nothing, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self.socket.setblocking(False)
@@ -75,6 +79,14 @@ class Leg:
         else:
             self.reactor.removeWriter(self)
 
+    def receive(self, most: int) -> bytes:
+        """Takes what came, that many bytes at most; none at the end.
+
+        :raises BlockingIOError: where nothing came.
+        :raises OSError: where the connection is broken.
+        """
+        return self.socket.recv(most)
+
     def receive_into(self, buffer: memoryview) -> int:
         """Takes what came, as much as the buffer holds; how many bytes, 0 at the end.
 
@@ -83,13 +95,18 @@ class Leg:
         """
         return self.socket.recv_into(buffer)
 
-    def send(self, data: memoryview) -> int:
+    def send(self, data: bytes | bytearray | memoryview) -> int:
         """Sends what the socket takes; how many bytes.
 
         :raises BlockingIOError: where it takes nothing now.
         :raises OSError: where the connection is broken.
         """
         return self.socket.send(data)
+
+    def hand_over(self) -> _Socket:
+        """Gives the socket up to another leg."""
+        self._forget()
+        return self.socket
 
     def finish(self) -> None:
         """Sends the end of file behind all that was written.
@@ -114,7 +131,7 @@ class Leg:
     def _forget(self) -> None:
         self.reactor.removeReader(self)
         self.reactor.removeWriter(self)
-        self.readable = self.writable = self.broken = _nothing
+        self.readable = self.writable = self.broken = nothing
 
     # What the reactor asks for
 
@@ -122,7 +139,7 @@ class Leg:
         return self.socket.fileno()
 
     def logPrefix(self) -> str:
-        return "data"
+        return "ftp"
 
     def doRead(self) -> None:
         self.readable()

@@ -16,10 +16,9 @@ from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from gateway.data.leg import Address, peer_address
+from gateway.data.leg import Address, Place, peer_address
 
 Network = IPv4Network | IPv6Network
-Place = tuple[str, int]  # the local address and the port
 
 _BACKLOG = 128  # strangers may knock by the dozen
 

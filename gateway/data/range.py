@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 
 import attrs
 
-from gateway.data.leg import Address
-from gateway.data.port import DataPorts, Network, Place
+from gateway.data.leg import Address, Place
+from gateway.data.port import DataPorts, Network
 
 
 @attrs.define(eq=False)

@@ -12,7 +12,12 @@ from OpenSSL import SSL
 from gateway.data.leg import Leg
 from gateway.tls.errors import reason
 
+_EOF = "unexpected eof"  # as OpenSSL says it
 _RECORD = 16384  # bytes, the most in one TLS record (RFC 8446 section 5.1)
+
+
+class TLSBroken(ConnectionResetError):
+    """TLS failed after its handshake. The text is OpenSSL's reason."""
 
 
 @attrs.frozen
@@ -87,6 +92,10 @@ class SecureLeg(Leg):
         self._writes = on
         self._watch()
 
+    def receive(self, most: int) -> bytes:
+        buffer = bytearray(most)
+        return bytes(buffer[: self.receive_into(memoryview(buffer))])
+
     def receive_into(self, buffer: memoryview) -> int:
         received = 0
         while received < len(buffer) and self._failure is None and not self._at_end:
@@ -101,12 +110,12 @@ class SecureLeg(Leg):
             except SSL.ZeroReturnError:
                 self._at_end = True
             except SSL.Error as error:
-                self._failure = ConnectionResetError(reason(error))
+                self._failure = _broken(error)
         if received or self._at_end:
             return received
         raise self._failure or BlockingIOError()
 
-    def send(self, data: memoryview) -> int:
+    def send(self, data: bytes | bytearray | memoryview) -> int:
         try:
             return self.connection.send(data)
         except SSL.WantWriteError:
@@ -116,7 +125,7 @@ class SecureLeg(Leg):
             self._watch()
             raise BlockingIOError from None
         except SSL.Error as error:
-            raise ConnectionResetError(reason(error)) from None
+            raise _broken(error) from None
 
     def finish(self) -> None:
         self._notify()
@@ -141,7 +150,7 @@ class SecureLeg(Leg):
         except (SSL.WantWriteError, SSL.WantReadError):
             raise BlockingIOError from None
         except SSL.Error as error:
-            raise ConnectionResetError(reason(error)) from None
+            raise _broken(error) from None
         self._notified = True
 
     def _watch(self) -> None:
@@ -180,3 +189,9 @@ class SecureLeg(Leg):
                 self.readable()
         if self._writes:
             self.writable()
+
+
+def _broken(error: SSL.Error) -> ConnectionResetError:
+    """A connection that is lost without close_notify is no failure of TLS itself."""
+    lost = isinstance(error, SSL.SysCallError) or _EOF in reason(error)
+    return ConnectionResetError(reason(error)) if lost else TLSBroken(reason(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 
 import attrs
@@ -9,9 +10,10 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IListeningPort
 from twisted.internet.protocol import ServerFactory
 
+from gateway.data.leg import Leg
 from gateway.relay.application import Application
-from gateway.relay.relay import Relay, RelayReactor
-from gateway.relay.sides import Side
+from gateway.relay.dial import Arrival, Reactor
+from gateway.relay.relay import Relay
 from gateway.session.events import Draining, Stopped
 
 
@@ -26,7 +28,7 @@ class Door(ServerFactory):
 
     noisy = False
 
-    reactor: RelayReactor = attrs.field(repr=False)
+    reactor: Reactor = attrs.field(repr=False)
     application: Application
     drain: float
     numbers: Iterator[int] = attrs.field(repr=False)
@@ -43,10 +45,13 @@ class Door(ServerFactory):
         """What Twisted's own log lines call it."""
         return self.application.name
 
-    def buildProtocol(self, addr: IAddress | None) -> Side:
+    def buildProtocol(self, addr: IAddress | None) -> Arrival:
+        return Arrival(self._came)
+
+    def _came(self, connection: socket.socket, peer: str) -> None:
         relay = Relay(self.reactor, self.application, next(self.numbers), self._gone)
         self._relays.add(relay)
-        return relay.client
+        relay.start(Leg(self.reactor, connection), peer)
 
     def shut(self) -> None:
         """Lets nobody in any more; those inside go on."""

@@ -9,13 +9,8 @@ from typing import assert_never
 
 import attrs
 from OpenSSL import SSL
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
-from twisted.internet.interfaces import IAddress, IProtocol, IReactorPluggableNameResolver, IReactorTCP
-from twisted.internet.protocol import Factory
-from twisted.python.failure import Failure
 
-from gateway.data.channel import DataChannel, Ending, Reactor, Route, Usage
+from gateway.data.channel import DataChannel, Ending, Route, Usage
 from gateway.data.leg import Address, Leg, peer_address
 from gateway.data.range import OpenRange
 from gateway.data.secure import Security
@@ -25,6 +20,7 @@ from gateway.ftp.replies import NotFTP, ReplyAssembler
 from gateway.ftp.telnet import TelnetFilter
 from gateway.relay.application import Application
 from gateway.relay.deadlines import Deadlines
+from gateway.relay.dial import Attempt, Reactor, dial
 from gateway.relay.sides import Side
 from gateway.session import actions as do
 from gateway.session import events as on
@@ -39,10 +35,6 @@ MAX_REPLY = 1024 * 1024
 MAX_OPAQUE_CHANNELS = 64  # data channels at once of a session that cannot be read
 
 
-class RelayReactor(Reactor, IReactorTCP, IReactorPluggableNameResolver):
-    """What a relay needs of the reactor."""
-
-
 @attrs.define(eq=False)
 class Relay:
     """A client's control connection, from its first moment until nothing of it is left.
@@ -51,13 +43,13 @@ class Relay:
     :param gone: called once, when both control connections and every data channel are gone.
     """
 
-    reactor: RelayReactor = attrs.field(repr=False)
+    reactor: Reactor = attrs.field(repr=False)
     application: Application = attrs.field(repr=False)
     number: int
     gone: Callable[[Relay], None] = attrs.field(repr=False)
-    client: Side = attrs.field(init=False, repr=False)
+    _client: Side = attrs.field(init=False, repr=False)
     _origin: Side | None = attrs.field(default=None, init=False, repr=False)
-    _dialling: Deferred[IProtocol] | None = attrs.field(default=None, init=False, repr=False)
+    _dialling: Attempt | None = attrs.field(default=None, init=False, repr=False)
     _judge: ControlSession = attrs.field(init=False)
     _deadlines: Deadlines = attrs.field(init=False, repr=False)
     _telnet: TelnetFilter = attrs.field(factory=TelnetFilter, init=False, repr=False)
@@ -79,31 +71,16 @@ class Relay:
     _silent: set[Side] = attrs.field(factory=set, init=False, repr=False)  # sides that owe the first byte of TLS
     _began: float = attrs.field(default=0.0, init=False, repr=False)
 
-    def __attrs_post_init__(self) -> None:
-        self.client = Side(self.reactor, self)
-        self._deadlines = Deadlines(
-            self.reactor, self.application.deadlines, lambda deadline: self.tell(on.DeadlinePassed(deadline))
-        )
-
-    def tell(self, event: on.Event) -> None:
-        """Lets the judge know, and does what it asks for; then what it makes of the bytes that wait."""
-        self._events.append(event)
-        self._work()
-
-    # Both sides
-
-    def made(self, side: Side) -> None:
-        """A control connection is up."""
-        if side is not self.client:
-            self._origin = side
-            if self._judge.ended:
-                side.close()
-            self.tell(on.OriginConnected(peer_address(side.transport.getPeer().host)))
-            return
+    def start(self, leg: Leg, peer: str) -> None:
+        """Begins the session of the client that came."""
         self._began = self.reactor.seconds()
-        self._client_address = peer_address(side.transport.getPeer().host)
-        self._reached = peer_address(side.transport.getHost().host)
         application = self.application
+        self._deadlines = Deadlines(
+            self.reactor, application.deadlines, lambda deadline: self.tell(on.DeadlinePassed(deadline))
+        )
+        self._client = Side(self.reactor, self, leg, peer)
+        self._client_address = peer_address(peer)
+        self._reached = peer_address(self._client.local)
         self._judge = ControlSession(
             Setting(
                 name=application.name,
@@ -118,11 +95,18 @@ class Relay:
         )
         self.tell(on.Started())
 
+    def tell(self, event: on.Event) -> None:
+        """Lets the judge know, and does what it asks for; then what it makes of the bytes that wait."""
+        self._events.append(event)
+        self._work()
+
+    # Both sides
+
     def received(self, side: Side, data: bytes) -> None:
         """Bytes came on a control connection."""
         if self._opaque is not None:
             self._opaque_received(self._opaque, side, data)
-        elif side is not self.client:
+        elif side is not self._client:
             self._reply_lines.feed(data)
         elif data[0] == TLS_HANDSHAKE and self._commands.empty:
             self._events.append(on.ForeignReceived())
@@ -132,16 +116,11 @@ class Relay:
 
     def secured(self, side: Side) -> None:
         """A control connection has TLS."""
-        if side is self.client:
-            self.tell(on.ClientSecured())
-            return
-        assert self._origin_tls is not None
-        failure = self._origin_tls.check_control()
-        self.tell(on.OriginSecured() if failure is None else on.OriginTLSFailed(failure))
+        self.tell(on.ClientSecured() if side is self._client else on.OriginSecured())
 
     def insecure(self, side: Side, reason: str) -> None:
         """A control connection could not have TLS, or not go on with it."""
-        if side is self.client:
+        if side is self._client:
             self.tell(on.ClientTLSFailed(reason))
         else:
             assert self._origin_tls is not None
@@ -153,7 +132,7 @@ class Relay:
 
     def lost(self, side: Side) -> None:
         """A control connection is gone."""
-        self.tell(on.ClientLost() if side is self.client else on.OriginLost())
+        self.tell(on.ClientLost() if side is self._client else on.OriginLost())
 
     def _work(self) -> None:
         if self._working:
@@ -168,13 +147,13 @@ class Relay:
         if self._judge.ended:
             self._leave()
             return
-        slow = self.client.full
-        self.client.read(self._judge.hungry and not slow and not (self._origin is not None and self._origin.full))
+        slow = self._client.full
+        self._client.read(self._judge.hungry and not slow and not (self._origin is not None and self._origin.full))
         if self._origin is not None:
             self._origin.read(not slow)
 
     def _leave(self) -> None:
-        sides = (self.client, self._origin)
+        sides = (self._client, self._origin)
         if not self._left and not self._passages and not any(side is not None and side.up for side in sides):
             self._left = True
             self.gone(self)
@@ -182,7 +161,7 @@ class Relay:
     def _next_event(self) -> on.Event | None:
         if self._events:
             return self._events.popleft()
-        if self._judge.ended or self.client.full or self._opaque is not None:
+        if self._judge.ended or self._client.full or self._opaque is not None:
             return None
         return self._next_reply() or self._next_command()
 
@@ -215,7 +194,7 @@ class Relay:
             case do.ConnectOrigin():
                 self._connect()
             case do.SendToClient(data):
-                self.client.send(data)
+                self._client.send(data)
             case do.SendToOrigin(data):
                 assert self._origin is not None
                 self._origin.send(data)
@@ -261,26 +240,30 @@ class Relay:
 
     def _connect(self) -> None:
         application = self.application
-        kind: type[HostnameEndpoint | TCP4ClientEndpoint | TCP6ClientEndpoint] = HostnameEndpoint
-        if not application.origin_named:  # an address does not wait for the threads that look names up
-            kind = TCP6ClientEndpoint if ":" in application.origin_host else TCP4ClientEndpoint
-        endpoint = kind(self.reactor, application.origin_host, application.origin_port, application.connect_timeout)
-        dialling = self._dialling = endpoint.connect(_OriginFactory(self))
-        dialling.addBoth(self._dialled)
+        self._dialling = dial(
+            self.reactor,
+            application.origin_host,
+            application.origin_port,
+            application.origin_named,
+            application.connect_timeout,
+            self._dialled,
+        )
 
-    def _dialled(self, result: IProtocol | Failure) -> None:
-        self._dialling = None
-        if isinstance(result, Failure) and not isinstance(result.value, CancelledError):
-            self.tell(on.OriginFailed(result.getErrorMessage()))
+    def _dialled(self, answer: Leg | str, address: str) -> None:
+        if isinstance(answer, str):
+            self.tell(on.OriginFailed(answer))
+            return
+        self._origin = Side(self.reactor, self, answer, address)
+        self.tell(on.OriginConnected(peer_address(address)))
 
     def _start_client_tls(self, data: bytes) -> None:
         assert self.application.client_tls is not None
         if self._client_is_ahead:
             self._events.append(on.Injected())
             return
-        self.client.send(data)
+        self._client.send(data)
         self._client_tls = self.application.client_tls.session()
-        self.client.secure(self._client_tls)
+        self._client.secure(Security(self._client_tls.accept, _may_be_new))
 
     def _start_origin_tls(self) -> None:
         assert self.application.origin_tls is not None and self._origin is not None
@@ -288,7 +271,7 @@ class Relay:
             self._events.append(on.Injected())
             return
         self._origin_tls = self.application.origin_tls.session()
-        self._origin.secure(self._origin_tls)
+        self._origin.secure(Security(self._origin_tls.begin, self._origin_tls.check))
 
     def _client_security(self) -> Security:
         assert self._client_tls is not None
@@ -311,14 +294,14 @@ class Relay:
             self._opaque_came,
             lambda port, address: self.stranger(port, address),
         )
-        self._silent = {side for side in (self.client, self._origin) if side is not None}
+        self._silent = {side for side in (self._client, self._origin) if side is not None}
         missing = self._opaque.open(application.ports.public)
         if missing:
             self.note("dataPortsUnavailable", {"ports": ",".join(map(str, missing))})
-        self.client.send(data)
+        self._client.send(data)
 
     def _opaque_received(self, opaque: OpenRange, side: Side, data: bytes) -> None:
-        other = self._origin if side is self.client else self.client
+        other = self._origin if side is self._client else self._client
         assert other is not None
         if side in self._silent:
             self._silent.remove(side)
@@ -357,11 +340,11 @@ class Relay:
     def _route(self, origin_port: int, public_port: int) -> Route:
         assert self._origin is not None
         application = self.application
-        origin, tls = self._origin.transport, self._origin_tls
+        tls = self._origin_tls
         return Route(
             public=(application.data_host(self._reached), public_port),
-            origin=(origin.getPeer().host, origin_port),
-            source=origin.getHost().host,
+            origin=(self._origin.peer, origin_port),
+            source=self._origin.local,
             peers=application.peers(self._client_address),
             connect_timeout=application.connect_timeout,
             accept_timeout=application.accept_timeout,
@@ -378,14 +361,14 @@ class Relay:
     def _close(self, outcome: do.Outcome) -> None:
         self._deadlines.stop()
         if self._dialling is not None:
-            self._dialling.cancel()
+            self._dialling.cancel()  # of no effect where it has an answer
         self._data = None
         if self._opaque is not None:
             self._opaque.close()
         # Which of a client's sessions a data connection belongs to is not known where none can be read.
         if self._opaque is None or outcome not in (do.Outcome.CLIENT_LOST, do.Outcome.ORIGIN_CLOSED):
             self.cut()
-        for side in (self.client, self._origin):
+        for side in (self._client, self._origin):
             if side is not None:
                 side.close()
 
@@ -418,15 +401,6 @@ class Relay:
     def data_host(self) -> on.Event:
         """The event that says the data port listens."""
         return on.DataListening(self.application.passive_host(self._reached))
-
-
-@attrs.define(eq=False)
-class _OriginFactory(Factory):
-    relay: Relay
-    noisy = False
-
-    def buildProtocol(self, addr: IAddress | None) -> Side:
-        return Side(self.relay.reactor, self.relay)
 
 
 @attrs.define(eq=False)

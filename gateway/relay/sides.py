@@ -1,38 +1,27 @@
-"""The two sides of a control connection: thin protocols that hand bytes on and close in order."""
+"""The two sides of a control connection: they hand bytes on, hold what a slow peer does not take, close in order."""
 
 from __future__ import annotations
 
 import socket
-from typing import Protocol as TypingProtocol
+from typing import Protocol
 
 import attrs
-from OpenSSL import SSL
-from twisted.internet.interfaces import (
-    IDelayedCall,
-    IHandshakeListener,
-    IOpenSSLClientConnectionCreator,
-    IOpenSSLServerConnectionCreator,
-    IProtocol,
-    IPushProducer,
-    IReactorTime,
-)
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.internet.tcp import Connection
-from twisted.python.failure import Failure
-from zope.interface import implementer
+from twisted.internet.interfaces import IDelayedCall
 
-from gateway.tls.errors import reason
+from gateway.data.dial import Reactor
+from gateway.data.leg import Leg
+from gateway.data.secure import SecureLeg, Security, TLSBroken
 
 # How long a peer may take to read the last reply and close (seconds). Without that wait a close with unread bytes
 # would be a reset, which can take the last reply away from the peer.
 LINGER = 5.0
 
+_CHUNK = 16384  # bytes of one read
+_MAX_HELD = 65536  # bytes that the peer did not take yet; with more, nothing that makes more is read
 
-class Listener(TypingProtocol):
+
+class Listener(Protocol):
     """Who owns a side."""
-
-    def made(self, side: Side) -> None:
-        """The connection is up."""
 
     def received(self, side: Side, data: bytes) -> None:
         """Bytes came."""
@@ -44,111 +33,158 @@ class Listener(TypingProtocol):
         """TLS failed, in its handshake or later; ``lost`` follows."""
 
     def flow_changed(self) -> None:
-        """The side's write buffer became full, or is no longer."""
+        """The side became full, or is no longer."""
 
     def lost(self, side: Side) -> None:
         """The connection is gone. Called once, and last."""
 
 
-@implementer(IProtocol, IPushProducer, IHandshakeListener)
 @attrs.define(eq=False)
-class Side(Protocol):
-    """One control connection.
+class Side:
+    """One control connection, from the moment that it is up.
 
-    :param clock: for the wait at its end.
+    :param peer: the address of the other end.
+    :param local: the address of this end.
+    :param full: whether the peer has to read before more is sent to it.
     """
 
-    clock: IReactorTime = attrs.field(repr=False)
+    reactor: Reactor = attrs.field(repr=False)
     owner: Listener = attrs.field(repr=False)
-    _full: bool = attrs.field(default=False, init=False)
-    up: bool = attrs.field(default=False, init=False)
+    leg: Leg = attrs.field(repr=False)
+    peer: str
+    local: str = attrs.field(init=False)
+    up: bool = attrs.field(default=True, init=False)
+    full: bool = attrs.field(default=False, init=False)
+    _held: bytearray = attrs.field(factory=bytearray, init=False, repr=False)
     _reading: bool = attrs.field(default=True, init=False)
-    _secure: bool = attrs.field(default=False, init=False)
-    _shaking_hands: bool = attrs.field(default=False, init=False)
+    _security: Security | None = attrs.field(default=None, init=False, repr=False)  # while the handshake goes on
     _closing: bool = attrs.field(default=False, init=False)
     _timer: IDelayedCall | None = attrs.field(default=None, init=False, repr=False)
-    transport: Connection = attrs.field(init=False, repr=False)
 
-    def connectionMade(self) -> None:
-        self.up = True
-        self.transport.setTcpNoDelay(True)
-        self.transport.setTcpKeepAlive(True)
+    def __attrs_post_init__(self) -> None:
+        connection = self.leg.socket
+        self.local = str(connection.getsockname()[0])
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         # The urgent byte that ABOR may be sent with belongs to the command (RFC 959 section 4.1.3).
-        self.transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
-        self.transport.registerProducer(self, True)
-        self.owner.made(self)
-
-    def dataReceived(self, data: bytes) -> None:
-        if not self._closing:
-            self.owner.received(self, data)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.up = False
-        # In TLS 1.3 a server says after the handshake that it wanted a certificate, or another.
-        if self._shaking_hands or isinstance(reason.value, SSL.Error):
-            self.owner.insecure(self, _words(reason))
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self.owner.lost(self)
-
-    @property
-    def full(self) -> bool:
-        """Whether the peer has to read before more is sent to it.
-
-        Not so in a handshake, in which the peer is to be read before anything can be sent.
-        """
-        return self._full and not self._shaking_hands
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+        self._watch()
 
     def send(self, data: bytes) -> None:
-        """Sends in one write."""
-        self.transport.write(data)
+        """Sends in one write, now where the peer takes it."""
+        if not self.up or self._closing:
+            return
+        if not self._held and self._security is None:
+            try:
+                sent = self.leg.send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError as error:
+                self._lose(error)
+                return
+            if sent == len(data):
+                return
+            data = data[sent:]
+            self.leg.watch_writes(True)
+        self._held += data
+        self._fill()
 
-    def secure(self, creator: IOpenSSLServerConnectionCreator | IOpenSSLClientConnectionCreator) -> None:
-        """Begins TLS, as the server where the peer connected, as the client where this side did."""
-        self._secure = self._shaking_hands = True
-        self.transport.startTLS(creator)
-
-    def handshakeCompleted(self) -> None:
-        self._shaking_hands = False
-        self.owner.secured(self)
+    def secure(self, security: Security) -> None:
+        """Begins TLS behind what was sent."""
+        self._security = security
+        if not self._held:
+            self._shake_hands(security)
 
     def read(self, on: bool) -> None:
         """Whether bytes are wanted now."""
         if self._reading == on or not self.up or self._closing:
             return
         self._reading = on
-        if on:
-            self.transport.resumeProducing()
-        else:
-            self.transport.pauseProducing()
+        if self._security is None:
+            self.leg.watch_reads(on)
 
     def close(self) -> None:
-        """Sends what is written, then FIN; waits for the peer's, but not for long."""
+        """Sends what is held, then FIN; waits for the peer's, but not for long."""
         if self._closing or not self.up:
             return
+        if self._security is not None:  # nothing that the peer could be told would be understood
+            self._give_tls_up()
         self.read(True)
         self._closing = True
-        self.transport.unregisterProducer()
-        if self._secure:
-            self.transport.loseConnection()  # close_notify, and waits for the peer's
+        self._timer = self.reactor.callLater(LINGER, self._lose, ConnectionAbortedError())
+        self._writable()
+
+    def _watch(self) -> None:
+        leg = self.leg
+        leg.readable, leg.writable, leg.broken = self._readable, self._writable, self._lose
+        leg.watch_reads(self._reading)
+
+    def _readable(self) -> None:
+        try:
+            data = self.leg.receive(_CHUNK)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._lose(error)
+            return
+        if not data:
+            self._lose()
+        elif not self._closing:
+            self.owner.received(self, data)
+
+    def _writable(self) -> None:
+        blocked = False
+        try:
+            while self._held:
+                del self._held[: self.leg.send(self._held)]
+            if self._closing:
+                self.leg.finish()
+        except BlockingIOError:
+            blocked = True
+        except OSError as error:
+            self._lose(error)
+            return
+        self.leg.watch_writes(blocked)
+        self._fill()
+        if self._security is not None and not self._held:
+            self._shake_hands(self._security)
+
+    def _fill(self) -> None:
+        full = len(self._held) > (0 if self.full else _MAX_HELD)
+        if full != self.full:
+            self.full = full
+            self.owner.flow_changed()
+
+    def _shake_hands(self, security: Security) -> None:
+        secure = self.leg = SecureLeg(self.leg.reactor, self.leg.hand_over(), security=security)
+        secure.secure(self._greeted)
+
+    def _greeted(self, failure: str | None) -> None:
+        if failure is not None:
+            self._give_tls_up()
+            self.owner.insecure(self, failure)
+            return
+        self._security = None
+        self._watch()
+        self._writable()
+        self.owner.secured(self)
+
+    def _give_tls_up(self) -> None:
+        """Goes back to plain TCP, in which alone the connection can be closed in order now."""
+        self._security = None
+        self._held.clear()
+        self.leg = Leg(self.leg.reactor, self.leg.hand_over())
+        self._watch()
+
+    def _lose(self, error: OSError | None = None) -> None:
+        if not self.up:
+            return
+        self.up = False
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        if isinstance(error, ConnectionAbortedError):
+            self.leg.reset()
         else:
-            self.transport.loseWriteConnection()
-        self._timer = self.clock.callLater(LINGER, self.transport.abortConnection)
-
-    # What the transport says of its write buffer
-
-    def pauseProducing(self) -> None:
-        self._full = True
-        self.owner.flow_changed()
-
-    def resumeProducing(self) -> None:
-        self._full = False
-        self.owner.flow_changed()
-
-    def stopProducing(self) -> None:
-        """The connection is lost, which is said elsewhere."""
-
-
-def _words(failure: Failure) -> str:
-    """Why TLS failed, in OpenSSL's own words where they are OpenSSL's."""
-    return reason(failure.value) if isinstance(failure.value, SSL.Error) else "connection lost in the handshake"
+            self.leg.close()
+        if isinstance(error, TLSBroken):
+            self.owner.insecure(self, str(error))
+        self.owner.lost(self)

@@ -10,9 +10,6 @@ import attrs
 from OpenSSL import SSL
 from service_identity import CertificateError, VerificationError
 from service_identity.pyopenssl import verify_hostname, verify_ip_address
-from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
-from twisted.protocols.tls import TLSMemoryBIOProtocol
-from zope.interface import implementer
 
 from gateway.tls.certificates import Certificate
 from gateway.tls.server import VERSIONS
@@ -59,16 +56,15 @@ class OriginTLS:
         """The TLS of one session with the origin."""
         return OriginSession(self)
 
-    def connection(self, data: socket.socket | None) -> SSL.Connection:
+    def connection(self, origin: socket.socket) -> SSL.Connection:
         """A new connection, its handshake not begun."""
-        connection = SSL.Connection(self._context, data)
+        connection = SSL.Connection(self._context, origin)
         if self.server_name is not None:
             connection.set_tlsext_host_name(self.server_name.encode("ascii"))
         connection.set_connect_state()
         return connection
 
 
-@implementer(IOpenSSLClientConnectionCreator)
 @attrs.define(eq=False)
 class OriginSession:
     """TLS with the origin, control and data.
@@ -80,9 +76,9 @@ class OriginSession:
     failure: str | None = attrs.field(default=None, init=False)
     _control: SSL.Connection | None = attrs.field(default=None, init=False, repr=False)
 
-    def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+    def begin(self, control: socket.socket) -> SSL.Connection:
         """For the control connection."""
-        self._control = self._verified(self.origin.connection(None))
+        self._control = self._verified(self.origin.connection(control))
         return self._control
 
     def connect(self, data: socket.socket) -> SSL.Connection:
@@ -109,11 +105,6 @@ class OriginSession:
         except (VerificationError, CertificateError):  # the latter where it bears no name at all
             return f"certificate is not for {name}"
         return None
-
-    def check_control(self) -> str | None:
-        """The same for the control connection."""
-        assert self._control is not None
-        return self.check(self._control)
 
     def _verified(self, connection: SSL.Connection) -> SSL.Connection:
         if self.origin.name is not None:

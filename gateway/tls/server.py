@@ -8,9 +8,6 @@ from collections.abc import Callable
 
 import attrs
 from OpenSSL import SSL
-from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
-from twisted.protocols.tls import TLSMemoryBIOProtocol
-from zope.interface import implementer
 
 from gateway.tls.certificates import Certificate, CertificateError, CertificateFiles, CertificateSet
 
@@ -47,7 +44,6 @@ class ServerTLS:
         return SessionTLS(self._last, self.minimum_version)
 
 
-@implementer(IOpenSSLServerConnectionCreator)
 @attrs.define(eq=False)
 class SessionTLS:
     """One client's TLS, control and data.
@@ -61,13 +57,9 @@ class SessionTLS:
     _identifier: bytes = attrs.field(factory=lambda: secrets.token_bytes(16), init=False, repr=False)
     _contexts: dict[Certificate, SSL.Context] = attrs.field(factory=dict, init=False, repr=False)
 
-    def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        """For the control connection."""
-        return SSL.Connection(self._first, None)
-
-    def accept(self, data: socket.socket) -> SSL.Connection:
-        """For a data connection."""
-        connection = SSL.Connection(self._first, data)
+    def accept(self, client: socket.socket) -> SSL.Connection:
+        """For the control connection, or one for data; its handshake not begun."""
+        connection = SSL.Connection(self._first, client)
         connection.set_accept_state()
         return connection
 

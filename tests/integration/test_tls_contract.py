@@ -573,7 +573,8 @@ class TestImplicit:
             control.say(b"220 Ready.")
             if leaves:
                 client.socket.shutdown(socket.SHUT_WR)
-            assert read_to_the_end(client.socket) == b""
+            received = read_to_the_end(client.socket)
+            assert received == b"" or (leaves and received[0] == 0x15), "no more than TLS's own alert"
             outcome = "client's TLS failed" if leaves else "login timeout"
             assert running.journal.wait("disconnect")["outcome"] == outcome
 
@@ -628,7 +629,7 @@ class TestClientHandshake:
         on.client.send(said)
         on.client.close()
         event = on.running.journal.wait("tlsError", side="client")
-        assert event["reason"] == "connection lost in the handshake"
+        assert event["reason"] == "connection lost"
         assert on.running.journal.wait("disconnect")["outcome"] == "client's TLS failed"
 
     def test_a_client_that_is_reset(self, on: SecureStage) -> None:

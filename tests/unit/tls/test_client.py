@@ -9,7 +9,6 @@ from typing import cast
 import pytest
 from cryptography import x509
 from OpenSSL import SSL
-from twisted.protocols.tls import TLSMemoryBIOProtocol
 
 from gateway.tls.certificates import read_certificate
 from gateway.tls.client import OriginSession, OriginTLS
@@ -18,7 +17,7 @@ from tests.unit.tls.handshake import leave, pass_on, shake_hands
 from tests.unit.tls.test_certificates import nameless
 
 VERSIONS = {"TLSv1.2": SSL.TLS1_2_VERSION, "TLSv1.3": SSL.TLS1_3_VERSION}
-NO_PROTOCOL = cast(TLSMemoryBIOProtocol, None)
+NO_SOCKET = cast(socket.socket, None)  # in memory
 
 
 def towards(
@@ -47,12 +46,12 @@ def origin(pair: Pair, version: str | None = None, *, asks: bool = False) -> SSL
     return context
 
 
-def control(session: OriginSession, context: SSL.Context) -> SSL.Connection:
-    """The origin's end of a control connection, its handshake over."""
-    end = SSL.Connection(context, None)
-    shake_hands(session.clientConnectionForTLS(NO_PROTOCOL), end)
-    leave(end)
-    return end
+def control(session: OriginSession, context: SSL.Context) -> tuple[SSL.Connection, SSL.Connection]:
+    """Both ends of a control connection, the gateway's first, its handshake over."""
+    ours, theirs = session.begin(NO_SOCKET), SSL.Connection(context, None)
+    shake_hands(ours, theirs)
+    leave(theirs)
+    return ours, theirs
 
 
 def data(session: OriginSession, context: SSL.Context) -> tuple[SSL.Connection, SSL.Connection]:
@@ -82,16 +81,16 @@ def data(session: OriginSession, context: SSL.Context) -> tuple[SSL.Connection, 
 @pytest.mark.parametrize("name", ["ftp.example.com", "127.0.0.2", "::1", "FTP.example.com"])
 def test_the_right_origin(version: str, name: str) -> None:
     session = towards(name).session()
-    control(session, origin(certificates().server, version))
-    assert session.check_control() is None
+    ours, _ = control(session, origin(certificates().server, version))
+    assert session.check(ours) is None
     assert session.failure is None
 
 
 @pytest.mark.parametrize("name", ["other.example.com", "example.com", "127.0.0.3", "ftp.example.com.evil.example"])
 def test_an_origin_of_another_name(name: str) -> None:
     session = towards(name).session()
-    control(session, origin(certificates().server))
-    assert session.check_control() == f"certificate is not for {name}"
+    ours, _ = control(session, origin(certificates().server))
+    assert session.check(ours) == f"certificate is not for {name}"
 
 
 @pytest.mark.parametrize("name", ["ftp.example.com", "127.0.0.2"])
@@ -99,8 +98,8 @@ def test_an_origin_whose_certificate_bears_no_name(name: str, tmp_path: Path) ->
     file = tmp_path / "nameless.pem"
     file.write_bytes(nameless())
     session = towards(name, trust=file).session()
-    control(session, origin(Pair(file, file)))
-    assert session.check_control() == f"certificate is not for {name}"
+    ours, _ = control(session, origin(Pair(file, file)))
+    assert session.check(ours) == f"certificate is not for {name}"
 
 
 @pytest.mark.parametrize(
@@ -137,8 +136,8 @@ def test_a_chain_that_ends_in_an_authority_of_its_own(tmp_path: Path) -> None:
 
 def test_a_failure_that_has_no_words_of_ours() -> None:
     session = towards("ftp.example.com").session()
-    control(session, context := origin(certificates().client))
-    assert session.check_control() == "certificate is not for ftp.example.com"
+    ours, _ = control(session, context := origin(certificates().client))
+    assert session.check(ours) == "certificate is not for ftp.example.com"
     assert not session._judge(SSL.Connection(context, None), None, 26, 0, 0)
     assert session.failure == "certificate verification failed with OpenSSL's error 26"
     assert not session._judge(SSL.Connection(context, None), None, 10, 0, 0)
@@ -148,8 +147,8 @@ def test_a_failure_that_has_no_words_of_ours() -> None:
 @pytest.mark.parametrize("kind", ["server", "expired", "self_signed", "unknown_ca", "other_name"])
 def test_whoever_it_is(kind: str) -> None:
     session = towards(None).session()
-    control(session, context := origin(getattr(certificates(), kind)))
-    assert session.check_control() is None
+    ours, _ = control(session, context := origin(getattr(certificates(), kind)))
+    assert session.check(ours) is None
     ours, _ = data(session, context)
     assert session.check(ours) is None
 
@@ -165,14 +164,14 @@ def test_without_a_file_the_systems_authorities_are_trusted() -> None:
 
 @pytest.mark.parametrize(("name", "said"), [("ftp.example.com", b"ftp.example.com"), ("127.0.0.2", None)])
 def test_the_server_name(name: str, said: bytes | None) -> None:
-    assert control(towards(name).session(), origin(certificates().server)).get_servername() == said
+    assert control(towards(name).session(), origin(certificates().server))[1].get_servername() == said
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_certificate_that_is_shown(version: str) -> None:
     session = towards("ftp.example.com", shown=certificates().client).session()
     context = origin(certificates().server, version, asks=True)
-    end = control(session, context)
+    _, end = control(session, context)
     shown = end.get_peer_certificate(as_cryptography=True)
     assert shown == x509.load_pem_x509_certificates(certificates().client.certificate.read_bytes())[0]
     _, theirs = data(session, context)
@@ -183,7 +182,7 @@ def test_the_minimum_version() -> None:
     session = towards("ftp.example.com", version="1.3").session()
     with pytest.raises(SSL.Error):
         control(session, origin(certificates().server, "TLSv1.2"))
-    assert control(session, origin(certificates().server)).get_protocol_version_name() == "TLSv1.3"
+    assert control(session, origin(certificates().server))[1].get_protocol_version_name() == "TLSv1.3"
 
 
 # Resumption
@@ -204,7 +203,7 @@ def test_a_data_connection_takes_the_newest_ticket() -> None:
     """Those of TLS 1.3 come behind the handshake."""
     context = origin(certificates().server, "TLSv1.3")
     session = towards("ftp.example.com").session()
-    ours, theirs = session.clientConnectionForTLS(NO_PROTOCOL), SSL.Connection(context, None)
+    ours, theirs = session.begin(NO_SOCKET), SSL.Connection(context, None)
     shake_hands(ours, theirs)
     theirs.send(b"220 Ready.\r\n")
     pass_on(theirs, ours)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import socket
 from pathlib import Path
 from typing import cast
 
 import pytest
 from cryptography import x509
 from OpenSSL import SSL
-from twisted.protocols.tls import TLSMemoryBIOProtocol
 
 from gateway.tls.certificates import CertificateError, CertificateFiles
 from gateway.tls.server import ServerTLS, SessionTLS, resumed
@@ -17,7 +17,7 @@ from tests.tls import Pair, certificates
 from tests.unit.tls.handshake import hear, leave, pass_on, shake_hands
 
 VERSIONS = {"TLSv1.2": SSL.TLS1_2_VERSION, "TLSv1.3": SSL.TLS1_3_VERSION}
-NO_PROTOCOL = cast(TLSMemoryBIOProtocol, None)
+NO_SOCKET = cast(socket.socket, None)  # in memory
 
 
 def server(
@@ -43,7 +43,7 @@ def client(version: str | None = None, *, alpn: list[bytes] | None = None) -> SS
 
 def control(session: SessionTLS, context: SSL.Context, name: bytes | None = None) -> SSL.Connection:
     """The client's end of a control connection, its handshake over."""
-    end, ours = SSL.Connection(context, None), session.serverConnectionForTLS(NO_PROTOCOL)
+    end, ours = SSL.Connection(context, None), session.accept(NO_SOCKET)
     if name is not None:
         end.set_tlsext_host_name(name)
     shake_hands(end, ours)
@@ -55,7 +55,7 @@ def data(
     session: SessionTLS, context: SSL.Context, ticket: SSL.Session | None, name: bytes | None = None
 ) -> SSL.Connection:
     """The gateway's end of a data connection; it would have a socket."""
-    end, ours = SSL.Connection(context, None), session.serverConnectionForTLS(NO_PROTOCOL)
+    end, ours = SSL.Connection(context, None), session.accept(NO_SOCKET)
     if name is not None:
         end.set_tlsext_host_name(name)
     if ticket is not None:
@@ -106,7 +106,7 @@ def test_a_minimum_of_1_3_refuses_1_2() -> None:
 
 def test_renegotiation_is_refused() -> None:
     end = SSL.Connection(client("TLSv1.2"), None)
-    ours = server().session().serverConnectionForTLS(NO_PROTOCOL)
+    ours = server().session().accept(NO_SOCKET)
     shake_hands(end, ours)
     assert end.renegotiate()
     with pytest.raises(SSL.WantReadError):
@@ -203,7 +203,7 @@ class TestResumption:
 
     def test_the_session_of_a_data_connection_is_as_good(self, version: str) -> None:
         session, context = server().session(), client(version)
-        end, ours = SSL.Connection(context, None), session.serverConnectionForTLS(NO_PROTOCOL)
+        end, ours = SSL.Connection(context, None), session.accept(NO_SOCKET)
         ticket = control(session, context).get_session()
         assert ticket is not None
         end.set_session(ticket)
