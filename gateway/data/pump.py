@@ -115,9 +115,34 @@ if sys.platform == "linux":
     _SPLICE_FLAGS = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
 
 
+@attrs.define
+class GrowingPump:
+    """Copies what is small, and splices what turns out to be large: a pipe costs more than a few copies do."""
+
+    _copied: int = attrs.field(default=0, init=False)
+    _pump: Pump = attrs.field(factory=CopyPump, init=False)
+
+    @property
+    def pending(self) -> int:
+        return self._pump.pending
+
+    def fill(self, source: Leg) -> int:
+        if self._copied >= BUFFER and isinstance(self._pump, CopyPump):
+            self._pump = SplicePump()
+        moved = self._pump.fill(source)
+        self._copied += moved
+        return moved
+
+    def drain(self, sink: Leg) -> int:
+        return self._pump.drain(sink)
+
+    def close(self) -> None:
+        self._pump.close()
+
+
 def best_pump(plain: bool) -> Pump:
     """The fastest pump of this system for two legs.
 
     :param plain: whether both are plain sockets.
     """
-    return SplicePump() if plain and sys.platform == "linux" else CopyPump()
+    return GrowingPump() if plain and sys.platform == "linux" else CopyPump()

@@ -28,12 +28,14 @@ class LineReader:
 
     limit: int
     _buffer: bytearray = attrs.field(factory=bytearray, init=False, repr=False)
+    _stale: bool = attrs.field(default=True, init=False, repr=False)  # nothing came since there was no line
     _searched: int = attrs.field(default=0, init=False)
     _overflowing: bool = attrs.field(default=False, init=False)
 
     def feed(self, data: bytes) -> None:
         """Takes what the peer sent."""
         self._buffer += data
+        self._stale = False
 
     @property
     def empty(self) -> bool:
@@ -47,8 +49,11 @@ class LineReader:
 
     def next_line(self) -> bytes | Unclean | None:
         """The next line without its end, or why it was dropped; None where more must arrive first."""
+        if self._stale:
+            return None
         end = self._buffer.find(b"\n", self._searched)
         if end < 0:
+            self._stale = True
             if len(self._buffer) > self.limit + 1:  # the line and the CR of its end
                 self._overflowing = True
             if self._overflowing:

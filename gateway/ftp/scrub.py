@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
 import attrs
@@ -29,11 +30,13 @@ class Scrubber:
     public: str
     host: str | None
     name: str
-    _patterns: tuple[tuple[re.Pattern[bytes], bytes], ...] = attrs.field(init=False, repr=False)
+    _patterns: tuple[tuple[re.Pattern[bytes], Callable[[re.Match[bytes]], bytes]], ...] = attrs.field(
+        init=False, repr=False
+    )
 
     @_patterns.default
-    def _compile(self) -> tuple[tuple[re.Pattern[bytes], bytes], ...]:
-        return tuple(self._rules())
+    def _compile(self) -> tuple[tuple[re.Pattern[bytes], Callable[[re.Match[bytes]], bytes]], ...]:
+        return tuple((pattern, lambda _, text=text: text) for pattern, text in self._rules())
 
     def _rules(self) -> Iterable[tuple[re.Pattern[bytes], bytes]]:
         if isinstance(self.address, IPv4Address):
@@ -60,7 +63,7 @@ class Scrubber:
 
     def _line(self, line: bytes) -> bytes:
         for pattern, replacement in self._patterns:
-            line = pattern.sub(lambda _, text=replacement: text, line)  # type: ignore[misc]
+            line = pattern.sub(replacement, line)
         if isinstance(self.address, IPv6Address) and b":" in line:
             line = _IPV6.sub(self._ipv6, line)
         return line
@@ -81,6 +84,12 @@ class Scrubber:
             return IPv6Address(text.partition(b"%")[0].decode()) == self.address
         except ValueError:
             return False
+
+
+@lru_cache(maxsize=256)
+def scrubber(address: Address, public: str, host: str | None, name: str) -> Scrubber:
+    """The scrubber for one origin, as one session's after another needs it."""
+    return Scrubber(address, public, host, name)
 
 
 def _number(text: str) -> re.Pattern[bytes]:

@@ -39,10 +39,14 @@ class LogSink:
     log: Logger = attrs.field(factory=lambda: Logger("gateway"))
 
     def __call__(self, record: Record) -> None:
-        told = {key: value for key, value in record.items() if key not in ("time", "event", "application")}
-        details = " ".join(f"{key}={_quoted(value)}" for key, value in told.items() if value is not None)
-        name = record.get("application", "gateway")  # an event need not be of one application
-        self.log.info("[{name}] {event} {details}", name=name, event=record["event"], details=details)
+        words = [f"[{record.get('application', 'gateway')}]", str(record["event"])]  # an event need not be of one
+        for key, value in record.items():
+            if value is not None and key not in _SAID:
+                words.append(f"{key}={_quoted(value)}")
+        self.log.info("{line}", line=" ".join(words))  # one field, since Twisted formats each anew
+
+
+_SAID = ("time", "event", "application")
 
 
 def _quoted(value: object) -> str:

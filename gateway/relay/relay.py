@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections import deque
 from collections.abc import Callable, Mapping
 from typing import assert_never
 
@@ -58,7 +57,7 @@ class Relay:
     _replies: ReplyAssembler = attrs.field(
         factory=lambda: ReplyAssembler(MAX_REPLY_LINES, MAX_REPLY), init=False, repr=False
     )
-    _events: deque[on.Event] = attrs.field(factory=deque, init=False, repr=False)
+    _events: list[on.Event] = attrs.field(factory=list, init=False, repr=False)
     _working: bool = attrs.field(default=False, init=False)
     _data: Passage | None = attrs.field(default=None, init=False, repr=False)
     _passages: set[Passage] = attrs.field(factory=set, init=False, repr=False)
@@ -160,7 +159,7 @@ class Relay:
 
     def _next_event(self) -> on.Event | None:
         if self._events:
-            return self._events.popleft()
+            return self._events.pop(0)
         if self._judge.ended or self._client.full or self._opaque is not None:
             return None
         return self._next_reply() or self._next_command()
@@ -191,13 +190,19 @@ class Relay:
 
     def _perform(self, action: do.Action) -> None:
         match action:
-            case do.ConnectOrigin():
-                self._connect()
             case do.SendToClient(data):
                 self._client.send(data)
             case do.SendToOrigin(data):
                 assert self._origin is not None
                 self._origin.send(data)
+            case do.Arm(deadline):
+                self._deadlines.arm(deadline)
+            case do.Disarm(deadline):
+                self._deadlines.disarm(deadline)
+            case do.Note(name, fields):
+                self.note(name, fields)
+            case do.ConnectOrigin():
+                self._connect()
             case do.OpenData(origin_port, public_port):
                 self._open_data(origin_port, public_port)
             case do.StartClientTLS(data):
@@ -221,12 +226,6 @@ class Relay:
                 passage, self._data = self._data, None
                 assert passage is not None
                 passage.channel.close()
-            case do.Arm(deadline):
-                self._deadlines.arm(deadline)
-            case do.Disarm(deadline):
-                self._deadlines.disarm(deadline)
-            case do.Note(name, fields):
-                self.note(name, fields)
             case do.Close(outcome):
                 self._close(outcome)
             case _:

@@ -6,7 +6,6 @@ command is before the origin at a time; only STAT, NOOP and ABOR may stand besid
 
 from __future__ import annotations
 
-from collections import deque
 from ipaddress import IPv6Address
 from itertools import chain
 from typing import assert_never
@@ -16,7 +15,7 @@ import attrs
 from gateway.ftp.commands import VERBS, Command, Kind
 from gateway.ftp.lines import Unclean
 from gateway.ftp.replies import Reply, features
-from gateway.ftp.scrub import Scrubber
+from gateway.ftp.scrub import Scrubber, scrubber
 from gateway.session import actions as do
 from gateway.session import events as on
 from gateway.session.actions import Action, Outcome
@@ -79,17 +78,21 @@ class Setting:
 
 @attrs.define
 class ControlSession:
-    """One client, one origin, and the control connection between them."""
+    """One client, one origin, and the control connection between them.
+
+    :param ended: whether the session is over; it then asks for nothing any more.
+    """
 
     setting: Setting = attrs.field(repr=False)
+    ended: bool = attrs.field(default=False, init=False)
     _actions: list[Action] = attrs.field(factory=list, init=False, repr=False)
     _security: ClientSecurity = attrs.field(init=False)
     _transfers: Transfers = attrs.field(init=False)
     _phase: Machine[Phase] = attrs.field(factory=lambda: Machine(PHASE, Phase.NEW), init=False)
     _login: Machine[Login] = attrs.field(factory=lambda: Machine(LOGIN, Login.OUT), init=False)
-    _queue: deque[Command | Unclean] = attrs.field(factory=deque, init=False, repr=False)
+    _queue: list[Command | Unclean] = attrs.field(factory=list, init=False, repr=False)
     _outstanding: list[Command] = attrs.field(factory=list, init=False, repr=False)
-    _behind: deque[Reply] = attrs.field(factory=deque, init=False, repr=False)  # a completion that is held
+    _behind: list[Reply] = attrs.field(factory=list, init=False, repr=False)  # a completion that is held
     _greeting: Reply | None = attrs.field(default=None, init=False, repr=False)  # until the origin is secure
     _securing: OriginSecurity = attrs.field(init=False, repr=False)
     _scrubber: Scrubber = attrs.field(init=False, repr=False)
@@ -116,23 +119,29 @@ class ControlSession:
         """Whether more commands may be given to it; where not, the client is not read (back-pressure)."""
         return len(self._queue) < MAX_QUEUED and not self.ended
 
-    @property
-    def ended(self) -> bool:
-        """Whether the session is over; it then asks for nothing any more."""
-        return self._phase.state is Phase.ENDED
-
     def receive(self, event: Event) -> list[Action]:
         """Judges what happened; gives what is to be done, in order."""
         if not self.ended:
             self._judge(event)
-        while not self.ended and self._queue and self._may_go(self._queue[0]):
-            self._take(self._queue.popleft())
+        while self._queue and not self.ended and self._may_go(self._queue[0]):
+            self._take(self._queue.pop(0))
         actions = self._actions.copy()
         self._actions.clear()
         return actions
 
     def _judge(self, event: Event) -> None:
         match event:
+            case on.ReplyReceived(reply):
+                self._reply(reply)
+            case on.CommandReceived(command):
+                if command.foreign:
+                    self._end(Outcome.CLIENT_FOREIGN, NOT_FTP)
+                    return
+                if self._auth_outstanding:
+                    self._injected()
+                    return
+                self._queue.append(command)
+                self._rest()
             case on.Started():
                 self._phase.move(Cause.STARTED)
                 self._do(do.Note("connect"), do.Arm(Deadline.LOGIN))
@@ -143,29 +152,18 @@ class ControlSession:
             case on.OriginConnected(address):
                 self._phase.move(Cause.ORIGIN_CONNECTED)
                 setting = self.setting
-                self._scrubber = Scrubber(address, setting.public, setting.origin_host, setting.name)
+                self._scrubber = scrubber(address, setting.public, setting.origin_host, setting.name)
                 if setting.tls.origin_implicit:
                     self._do(do.StartOriginTLS())
             case on.OriginFailed(reason):
                 self._origin_error(reason)
                 self._end(Outcome.ORIGIN_UNREACHABLE, UNAVAILABLE)
-            case on.CommandReceived(command):
-                if command.foreign:
-                    self._end(Outcome.CLIENT_FOREIGN, NOT_FTP)
-                    return
-                if self._auth_outstanding:
-                    self._injected()
-                    return
-                self._queue.append(command)
-                self._rest()
             case on.UncleanReceived() if self._auth_outstanding:
                 self._injected()
             case on.UncleanReceived(unclean):
                 self._queue.append(unclean)
             case on.ForeignReceived():
                 self._end(Outcome.CLIENT_FOREIGN, NOT_FTP)
-            case on.ReplyReceived(reply):
-                self._reply(reply)
             case on.OriginBroke(reason):
                 self._origin_error(reason)
                 self._end(Outcome.ORIGIN_BROKE, UNAVAILABLE)
@@ -442,7 +440,7 @@ class ControlSession:
         self._send(answer)
         self._rest()
         while self._behind and not self.ended:
-            self._settle(self._behind.popleft())
+            self._settle(self._behind.pop(0))
         if self._origin_gone:
             self._end(Outcome.ORIGIN_LOST, UNAVAILABLE)
         self._drain()
@@ -495,6 +493,7 @@ class ControlSession:
         if last is not None and self._phase.state is not Phase.OPAQUE:
             self._send(last)
         self._phase.move(Cause.ENDED)
+        self.ended = True
         self._do(do.Note("disconnect", {"outcome": outcome.value}), do.Close(outcome))
 
     def _origin_error(self, reason: str) -> None:

@@ -17,6 +17,8 @@ Address = IPv4Address | IPv6Address
 class Deadline(enum.Enum):
     """What the session waits for no longer than it has to; the length of each is the performer's to know."""
 
+    __hash__ = object.__hash__  # Enum's own is slow Python, and deadlines are moved at every command
+
     LOGIN = "login"  # from connect to a successful login
     IDLE = "idle"  # no command and no transfer under way
     LINGER = "linger"  # from the end of a transfer that failed: to that of its data channel, or to the reply to ABOR

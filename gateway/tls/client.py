@@ -45,6 +45,7 @@ class OriginTLS:
         context = self._context = SSL.Context(SSL.TLS_CLIENT_METHOD)
         context.set_min_proto_version(VERSIONS[self.minimum_version])
         context.set_options(SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_COMPRESSION)
+        context.set_mode(SSL.MODE_RELEASE_BUFFERS)
         if self.certificate is not None:
             self.certificate.install(context)
         if self.trust is not None:

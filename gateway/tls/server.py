@@ -73,6 +73,7 @@ class SessionTLS:
             context = self._contexts[certificate] = SSL.Context(SSL.TLS_SERVER_METHOD)
             context.set_min_proto_version(VERSIONS[self.minimum_version])
             context.set_options(SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_COMPRESSION | SSL.OP_CIPHER_SERVER_PREFERENCE)
+            context.set_mode(SSL.MODE_RELEASE_BUFFERS)  # most sessions are idle
             context.set_session_id(self._identifier)
             context.set_alpn_select_callback(_select)
             context.set_tlsext_servername_callback(self._named)

@@ -71,7 +71,7 @@ def test_a_line_of_text(fields: dict[str, object], line: str) -> None:
 def test_an_event_of_the_whole_gateway() -> None:
     observed = Observed()
     LogSink(observed.log)({"time": "", "event": "publicAddressChanged"})
-    assert observed.lines == [("info", "[gateway] publicAddressChanged ")]
+    assert observed.lines == [("info", "[gateway] publicAddressChanged")]
 
 
 def test_lines_of_json_are_appended_and_seen_at_once(tmp_path: Path) -> None:
