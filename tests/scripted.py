@@ -110,8 +110,14 @@ class OriginControl(Conversation):
     """A control connection, at the origin's end."""
 
     def hear(self) -> bytes:
-        """The next command, without its CRLF; b'' at the end of the connection."""
-        return self.line()
+        """The next command, without its CRLF; b'' at the end of the connection.
+
+        That may be a reset, where the gateway gave up before it read the greeting.
+        """
+        try:
+            return self.line()
+        except ConnectionResetError:
+            return b""
 
     def expect(self, command: bytes) -> None:
         """The next command is this one."""

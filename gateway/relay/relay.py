@@ -138,9 +138,15 @@ class Relay:
             return
         self._working = True
         try:
-            while (event := self._next_event()) is not None:
-                for action in self._judge.receive(event):
-                    self._perform(action)
+            more = True
+            while more:
+                while (event := self._next_event()) is not None:
+                    for action in self._judge.receive(event):
+                        self._perform(action)
+                self._client.flush()
+                if self._origin is not None:
+                    self._origin.flush()
+                more = bool(self._events)  # that a side was lost, say
         finally:
             self._working = False
         if self._judge.ended:

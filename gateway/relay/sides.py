@@ -56,6 +56,7 @@ class Side:
     up: bool = attrs.field(default=True, init=False)
     full: bool = attrs.field(default=False, init=False)
     _held: bytearray = attrs.field(factory=bytearray, init=False, repr=False)
+    _blocked: bool = attrs.field(default=False, init=False)  # the peer takes nothing now
     _reading: bool = attrs.field(default=True, init=False)
     _security: Security | None = attrs.field(default=None, init=False, repr=False)  # while the handshake goes on
     _closing: bool = attrs.field(default=False, init=False)
@@ -70,26 +71,21 @@ class Side:
         self._watch()
 
     def send(self, data: bytes) -> None:
-        """Sends in one write, now where the peer takes it."""
-        if not self.up or self._closing:
-            return
-        if not self._held and self._security is None:
-            try:
-                sent = self.leg.send(data)
-            except BlockingIOError:
-                sent = 0
-            except OSError as error:
-                self._lose(error)
-                return
-            if sent == len(data):
-                return
-            data = data[sent:]
-            self.leg.watch_writes(True)
-        self._held += data
-        self._fill()
+        """Sends with the next ``flush``: what belongs together goes out in one write."""
+        if self.up and not self._closing:
+            self._held += data
+            if len(self._held) > _MAX_HELD:
+                self.flush()
+                self._weigh()
+
+    def flush(self) -> None:
+        """Sends what is held, as far as the peer takes it now; the rest when it does."""
+        if self._held and self.up and not self._blocked and self._security is None:
+            self._writable()
 
     def secure(self, security: Security) -> None:
         """Begins TLS behind what was sent."""
+        self.flush()
         self._security = security
         if not self._held:
             self._shake_hands(security)
@@ -143,12 +139,14 @@ class Side:
         except OSError as error:
             self._lose(error)
             return
-        self.leg.watch_writes(blocked)
-        self._fill()
+        if blocked != self._blocked:
+            self._blocked = blocked
+            self.leg.watch_writes(blocked)
+        self._weigh()
         if self._security is not None and not self._held:
             self._shake_hands(self._security)
 
-    def _fill(self) -> None:
+    def _weigh(self) -> None:
         full = len(self._held) > (0 if self.full else _MAX_HELD)
         if full != self.full:
             self.full = full
@@ -171,6 +169,7 @@ class Side:
     def _give_tls_up(self) -> None:
         """Goes back to plain TCP, in which alone the connection can be closed in order now."""
         self._security = None
+        self._blocked = False
         self._held.clear()
         self.leg = Leg(self.leg.reactor, self.leg.hand_over())
         self._watch()
