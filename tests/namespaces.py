@@ -158,7 +158,7 @@ def _enter(descriptor: int) -> None:
 def _run(*command: str | Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(f"{command}: {done.stderr}")
+        raise RuntimeError(f"{' '.join(map(str, command))}: {done.stderr.strip()}")
 
 
 @functools.cache

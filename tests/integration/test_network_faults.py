@@ -29,7 +29,7 @@ PATIENT, HASTY = (GATEWAY, 2121), (GATEWAY, 2122)
 PORTS = range(20000, 20100)
 OTHER_PORTS = range(25000, 25100)
 FILE = content(200_000)
-LARGE = content(16 * MEBIBYTE)  # more than all the sockets on its way hold
+LARGE = content(MEBIBYTE) + bytes(63 * MEBIBYTE)  # more than all the buffers on its way hold
 UNAVAILABLE = b"421 Service not available; closing control connection."
 
 TIMEOUTS = """
@@ -186,7 +186,8 @@ def test_a_black_hole_on_the_way_to_the_origin(world: World, command: bytes) -> 
                 assert was_reset(data)
             else:
                 with pytest.raises(ConnectionError):
-                    data.sendall(LARGE)
+                    while True:
+                        data.sendall(FILE)
             assert client.reply() == b"421 Idle timeout; closing control connection."
             assert client.at_end()
 
