@@ -3,8 +3,11 @@
 import argparse
 import re
 import signal
+from collections.abc import Mapping
 from typing import NoReturn
 
+from origin.dialects import DIALECTS
+from origin.faults import FAULTS
 from origin.server import Address, Origin, render_address
 
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
@@ -42,10 +45,18 @@ def _user(text: str) -> tuple[str, str]:
     return name, password
 
 
+def _names(title: str, descriptions: Mapping[str, str]) -> str:
+    return "\n".join([title, *(f"  {name:22}{description}" for name, description in descriptions.items())])
+
+
 def _parser() -> argparse.ArgumentParser:
+    dialects = _names("dialects:", {name: dialect.about for name, dialect in DIALECTS.items()})
+    faults = _names("faults:", {name: fault.__doc__ or "" for name, fault in FAULTS.items()})
     parser = _OneSentenceParser(
         prog="python -m origin",
         description="An FTP server over one directory, to stand behind the gateway, until SIGTERM or SIGINT.",
+        epilog=f"{dialects}\n\n{faults}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--listen",
@@ -75,6 +86,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--key", metavar="FILE", help="the certificate's private key, in PEM, without a passphrase")
     parser.add_argument("--tls-required", action="store_true", help="refuse login and transfers in the clear")
     parser.add_argument("--implicit-tls", action="store_true", help="TLS from the first byte on, as on port 990")
+    parser.add_argument(
+        "--dialect", choices=DIALECTS, metavar="NAME", help="word replies as another server does; see below"
+    )
+    parser.add_argument("--fault", choices=FAULTS, metavar="NAME", help="misbehave; see below")
     return parser
 
 
@@ -99,6 +114,8 @@ def main() -> None:
             key=options.key,
             tls_required=options.tls_required,
             implicit_tls=options.implicit_tls,
+            dialect=options.dialect,
+            fault=options.fault,
         )
         origin.start()
     except ValueError as mistake:

@@ -12,11 +12,12 @@ from typing import Any
 # pyftpdlib stands on asyncore and asynchat, which announce their end whenever they are imported.
 with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
     from pyftpdlib.authorizers import DummyAuthorizer
-    from pyftpdlib.handlers import FTPHandler, TLS_FTPHandler
+    from pyftpdlib.handlers import DTPHandler, FTPHandler, TLS_FTPHandler
     from pyftpdlib.ioloop import AsyncChat, IOLoop
     from pyftpdlib.servers import FTPServer
 
 __all__ = [
+    "DTPHandler",
     "DummyAuthorizer",
     "FTPHandler",
     "IOLoop",

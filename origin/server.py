@@ -14,6 +14,8 @@ from attrs import Attribute, define, field, frozen
 from attrs.converters import optional
 from OpenSSL import SSL
 
+from origin.dialects import DIALECTS, PLAIN
+from origin.faults import FAULTS
 from origin.listener import (
     DummyAuthorizer,
     FTPHandler,
@@ -24,6 +26,7 @@ from origin.listener import (
     TLS_FTPHandler,
     Waker,
 )
+from origin.speaker import Speaker
 from origin.tls import server_context
 
 Address = tuple[str, int]
@@ -70,6 +73,16 @@ def _are_users(_: Any, __: "Attribute[Mapping[str, str]]", users: Mapping[str, s
         raise ValueError("'anonymous' cannot be a user with a password")
 
 
+def _is_dialect(_: Any, __: "Attribute[str | None]", name: str | None) -> None:
+    if name is not None and name not in DIALECTS:
+        raise ValueError(f"not a dialect: {name!r}; there are {', '.join(DIALECTS)}")
+
+
+def _is_fault(_: Any, __: "Attribute[str | None]", name: str | None) -> None:
+    if name is not None and name not in FAULTS:
+        raise ValueError(f"not a fault: {name!r}; there are {', '.join(FAULTS)}")
+
+
 @frozen
 class _Running:
     """What an origin holds between start and stop."""
@@ -96,6 +109,8 @@ class Origin:
     - `certificate` and `key`: files in PEM; with them the origin takes AUTH TLS
     - `tls_required`: USER and PASS only once TLS is on, PASV and its kin only after PROT P; pyftpdlib says 550
     - `implicit_tls`: TLS from the first byte on; data connections are clear until PROT P, as with AUTH TLS
+    - `dialect`: whose replies it imitates, of `origin.dialects.DIALECTS`; None for pyftpdlib's own
+    - `fault`: how it misbehaves, of `origin.faults.FAULTS`; None for not at all
     """
 
     root: Path = field(converter=Path, validator=_is_directory)
@@ -109,6 +124,8 @@ class Origin:
     key: Path | None = field(default=None, kw_only=True, converter=optional(Path))
     tls_required: bool = field(default=False, kw_only=True)
     implicit_tls: bool = field(default=False, kw_only=True)
+    dialect: str | None = field(default=None, kw_only=True, validator=_is_dialect)
+    fault: str | None = field(default=None, kw_only=True, validator=_is_fault)
     _tls: SSL.Context | None = field(init=False, repr=False)
     _running: _Running | None = field(default=None, init=False)
 
@@ -191,14 +208,20 @@ class Origin:
             "masquerade_address": self.masquerade_address,
             "passive_dtp": PassivePort,
         }
-        if self._tls is None:
-            return type("Session", (FTPHandler,), options)
-        options |= {
-            "ssl_context": self._tls,
-            "tls_control_required": self.tls_required,
-            "tls_data_required": self.tls_required,
-        }
-        return type("Session", (ImplicitTLSHandler if self.implicit_tls else TLS_FTPHandler,), options)
+        handler = FTPHandler
+        if self._tls is not None:
+            handler = ImplicitTLSHandler if self.implicit_tls else TLS_FTPHandler
+            options |= {
+                "ssl_context": self._tls,
+                "tls_control_required": self.tls_required,
+                "tls_data_required": self.tls_required,
+            }
+        if self.dialect is None and self.fault is None:
+            return type("Session", (handler,), options)
+        dialect = PLAIN if self.dialect is None else DIALECTS[self.dialect]
+        commands = {name: row for name, row in handler.proto_cmds.items() if name not in dialect.unknown}
+        options |= {"dialect": dialect, "proto_cmds": commands}
+        return type("Session", (Speaker if self.fault is None else FAULTS[self.fault], handler), options)
 
     def _authorizer(self) -> DummyAuthorizer:
         permissions = DummyAuthorizer.read_perms + (DummyAuthorizer.write_perms if self.writable else "")

@@ -31,6 +31,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from origin import Origin
+from origin.dialects import DIALECTS
+from origin.faults import FAULTS
 from origin.listener import IOLoop
 from origin.samples import SAMPLES, write_samples
 from origin.server import render_address
@@ -269,6 +271,8 @@ class TestSettings:
             {"masquerade_address": "ftp.example.com"},
             {"users": {"anonymous": "secret"}},
             {"users": {"": "secret"}},
+            {"dialect": "latin"},
+            {"fault": "none"},
         ],
         ids=repr,
     )
@@ -722,6 +726,8 @@ class TestCommand:
             (("--certificate", "/nowhere", "--key", "/nowhere"), "cannot read /nowhere: No such file or directory"),
             (("--tls-required",), "needs a certificate"),
             (("--implicit-tls",), "needs a certificate"),
+            (("--dialect", "latin"), "--dialect: invalid choice: 'latin'"),
+            (("--fault", "none"), "--fault: invalid choice: 'none'"),
             (("--unknown",), "--unknown"),
         ],
         ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
@@ -753,6 +759,15 @@ class TestCommand:
         output, errors = process.communicate(timeout=TIMEOUT)
         assert (process.returncode, errors) == (0, "")
         assert "--masquerade-address" in output
+        described = set(re.findall(r"^  ([a-z0-9][a-z0-9-]*) +\w", output, re.MULTILINE))
+        assert described == DIALECTS.keys() | FAULTS.keys()
+
+    def test_a_dialect_and_a_fault(self, launch: Launch, root: Path) -> None:
+        process = launch(
+            *("--root", root, "--listen", "127.0.0.2:0", "--anonymous", "--dialect", "vsftpd", "--fault", "twice")
+        )
+        with connected(ready_at(process)) as client:
+            assert client.welcome == client.getresp() == "220 (vsFTPd 3.0.3)"
 
     @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="needs prlimit(2)")
     def test_listens_on_when_descriptors_were_short(self, launch: Launch, root: Path) -> None:

@@ -1,0 +1,229 @@
+"""Hosts on one machine: network namespaces of Linux, joined by links that can be made bad.
+
+A client's host, a gateway's and an origin's stand in a row, and none of them forwards: the client cannot reach the
+origin. The addresses are from RFC 5737's documentation ranges, and exist in the namespaces alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import os
+import shutil
+import socket
+import struct
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+import attrs
+import pytest
+
+_NETNS = Path("/run/netns")  # where ip(8) has them
+_CLONE_NEWNET = 0x40000000
+_ETH_P_ALL, _TCP = 3, 6
+_CAPTURED = 64 << 20  # bytes that may wait to be looked at
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@attrs.frozen
+class Host:
+    """A network namespace, by its name."""
+
+    name: str
+
+    def command(self, *command: str | Path) -> tuple[str | Path, ...]:
+        """The same command, run on this host."""
+        return ("nsenter", f"--net={_NETNS / self.name}", "--", *command)
+
+    @contextlib.contextmanager
+    def inside(self) -> Iterator[None]:
+        """This thread is on that host, with the sockets that it makes and the threads and programs that it starts."""
+        with Path("/proc/thread-self/ns/net").open() as before, (_NETNS / self.name).open() as there:
+            _enter(there.fileno())
+            try:
+                yield
+            finally:
+                _enter(before.fileno())
+
+
+@attrs.frozen
+class End:
+    """Where a link comes into a host: a device and its address."""
+
+    host: Host
+    device: str
+    address: str
+
+
+@attrs.frozen
+class Link:
+    """Two hosts joined by a cable. Its faults last for a ``with`` block, and are there in both directions."""
+
+    ends: tuple[End, End]
+
+    @contextlib.contextmanager
+    def lossy(self, percent: int) -> Iterator[None]:
+        """Loses so many packets, each by chance."""
+        with self._dropping(f"numgen random mod 100 < {percent}"):
+            yield
+
+    @contextlib.contextmanager
+    def black_hole(self) -> Iterator[None]:
+        """Loses all of them."""
+        with self._dropping(""):
+            yield
+
+    @contextlib.contextmanager
+    def slow(self, rate: str) -> Iterator[None]:
+        """Carries no more than that, as tc(8) writes rates."""
+        with contextlib.ExitStack() as stack:
+            for end in self.ends:
+                queue = ("dev", end.device, "root")
+                shape = ("tbf", "rate", rate, "burst", "16kb", "latency", "100ms")
+                _run(*end.host.command("tc", "qdisc", "add", *queue, *shape))
+                stack.callback(_run, *end.host.command("tc", "qdisc", "del", *queue))
+            yield
+
+    @contextlib.contextmanager
+    def down(self) -> Iterator[None]:
+        """Unplugged."""
+        device = ("ip", "link", "set", self.ends[0].device)
+        _run(*self.ends[0].host.command(*device, "down"))
+        try:
+            yield
+        finally:
+            _run(*self.ends[0].host.command(*device, "up"))
+
+    @contextlib.contextmanager
+    def _dropping(self, condition: str) -> Iterator[None]:
+        # On arrival: a sender knows that it could not send, and does not behave as where a packet is lost.
+        with contextlib.ExitStack() as stack:
+            for end in self.ends:
+                chain = f"type filter hook input priority 0; iifname {end.device} {condition} drop;"
+                _run(*end.host.command("nft", f"table inet {end.device} {{ chain arrival {{ {chain} }}; }}"))
+                stack.callback(_run, *end.host.command("nft", "delete", "table", "inet", end.device))
+            yield
+
+
+@attrs.frozen
+class Network:
+    """Client, gateway and origin; each link has the gateway as its first end."""
+
+    client: Host
+    gateway: Host
+    origin: Host
+    outside: Link
+    inside: Link
+
+
+@contextlib.contextmanager
+def network() -> Iterator[Network]:
+    """Makes the three hosts; nothing of them is left."""
+    with contextlib.ExitStack() as stack:
+        client, gateway, origin = (stack.enter_context(_host(name)) for name in ("client", "gateway", "origin"))
+        outside = _link(End(gateway, "outside", "198.51.100.1"), End(client, "gateway", "198.51.100.2"))
+        inside = _link(End(gateway, "inside", "203.0.113.1"), End(origin, "gateway", "203.0.113.2"))
+        yield Network(client, gateway, origin, outside, inside)
+
+
+@contextlib.contextmanager
+def _host(name: str) -> Iterator[Host]:
+    host = Host(f"ftp-gateway-{os.getpid()}-{name}")
+    _run("ip", "netns", "add", host.name)
+    try:
+        _run("ip", "-n", host.name, "link", "set", "lo", "up")
+        yield host
+    finally:
+        _run("ip", "netns", "del", host.name)
+
+
+def _link(one: End, other: End) -> Link:
+    ends = [("name", end.device, "netns", end.host.name) for end in (one, other)]
+    _run("ip", "link", "add", *ends[0], "type", "veth", "peer", *ends[1])
+    for end in (one, other):
+        _run("ip", "-n", end.host.name, "address", "add", f"{end.address}/24", "dev", end.device)
+        _run("ip", "-n", end.host.name, "link", "set", end.device, "up")
+    return Link((one, other))
+
+
+def _enter(descriptor: int) -> None:
+    if _libc.setns(descriptor, _CLONE_NEWNET):  # os.setns() is there since Python 3.12
+        raise OSError(ctypes.get_errno(), "setns")
+
+
+def _run(*command: str | Path) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(map(str, command))}: {done.stderr.strip()}")
+
+
+@functools.cache
+def _obstacle() -> str | None:
+    """Why there can be no such hosts here, or None."""
+    for program in ("ip", "nft", "tc", "nsenter"):
+        if shutil.which(program) is None:
+            return f"{program} is not installed"
+    try:
+        with network() as trial, trial.inside.lossy(1), trial.outside.slow("1mbit"):
+            return None
+    except (OSError, RuntimeError) as error:
+        return f"needs root and network namespaces: {error}"
+
+
+def require_namespaces() -> None:
+    """Skip the test that cannot have hosts; in CI, where it can, fail it."""
+    if reason := _obstacle():
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+@attrs.define
+class Wire:
+    """Every packet that arrives at, or leaves, one end of a link."""
+
+    end: End
+    _socket: socket.socket = attrs.field(init=False)
+
+    def __enter__(self) -> Self:
+        with self.end.host.inside():
+            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
+        self._socket.setsockopt(socket.SOL_SOCKET, 33, _CAPTURED)  # SO_RCVBUFFORCE
+        self._socket.bind((self.end.device, _ETH_P_ALL))
+        self._socket.setblocking(False)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def packets(self) -> list[bytes]:
+        """The IPv4 packets so far, whole."""
+        packets = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                frame = self._socket.recv(1 << 17)
+                if frame[12:14] == b"\x08\x00":
+                    packets.append(frame[14:])
+        seen, lost = struct.unpack("II", self._socket.getsockopt(263, 6, 8))  # SOL_PACKET, PACKET_STATISTICS
+        assert not lost, f"{lost} of {seen} packets were not captured"
+        return packets
+
+
+def hosts(packet: bytes) -> set[str]:
+    """Source and destination of an IPv4 packet."""
+    return {socket.inet_ntoa(packet[12:16]), socket.inet_ntoa(packet[16:20])}
+
+
+def streams(packets: list[bytes], towards: str) -> list[bytes]:
+    """What each TCP connection carried to that address; a link without faults keeps the order of packets."""
+    found: dict[bytes, bytearray] = {}
+    for packet in packets:
+        if packet[9] == _TCP and packet[16:20] == socket.inet_aton(towards):
+            segment = packet[(packet[0] & 15) * 4 : int.from_bytes(packet[2:4], "big")]
+            key = packet[12:20] + segment[:4]
+            found.setdefault(key, bytearray()).extend(segment[(segment[12] >> 4) * 4 :])
+    return [bytes(stream) for stream in found.values()]
