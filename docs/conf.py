@@ -4,6 +4,7 @@ import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
+from gateway.data import pump
 from gateway.relay import relay
 from gateway.session import control
 
@@ -28,6 +29,7 @@ html_show_sphinx = False
 # The limits that the pages name are those of the code.
 _limits = {
     "max-queued": control.MAX_QUEUED,
+    "grows-at": pump.BUFFER // 1024,
     "max-unclean": control.MAX_UNCLEAN,
     "max-command": relay.MAX_COMMAND,
     "max-reply-line": relay.MAX_REPLY_LINE,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import encodings.idna  # noqa: F401  # what resolves a name imports it when it is needed, too late behind --chroot
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from itertools import count
 from pathlib import Path
@@ -338,12 +339,18 @@ def _verbs(words: Iterable[str]) -> frozenset[bytes]:
     return frozenset(word.encode() for word in words)
 
 
+@lru_cache(maxsize=1024)
+def _host(client: Address) -> Network:
+    return ip_network(client)
+
+
+@lru_cache(maxsize=1024)
 def _network(client: Address) -> Network:
     return ip_network((client, 24 if client.version == 4 else 64), strict=False)
 
 
 _PEERS: Mapping[DataPeer, Callable[[Address], Network | None]] = {
-    DataPeer.ADDRESS: ip_network,
+    DataPeer.ADDRESS: _host,
     DataPeer.NETWORK: _network,
     DataPeer.ANY: lambda client: None,
 }

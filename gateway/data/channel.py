@@ -219,7 +219,9 @@ class DataChannel:
         self._end(Ending.SUPERSEDED)
 
     def _await_client(self) -> None:
-        self._cancel("accept")
+        if "accept" in self._timers:
+            self._timers["accept"].reset(self.route.accept_timeout)
+            return
         self._timers["accept"] = self.reactor.callLater(self.route.accept_timeout, self._client_missing)
 
     def _client_missing(self) -> None:

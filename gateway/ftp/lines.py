@@ -24,18 +24,19 @@ class LineReader:
     """Splits a stream into lines; a bare LF ends a line as well as CRLF does.
 
     :param limit: the longest line, in bytes, its end of line not counted.
+    :param waiting: whether there may be a line: bytes came since there was none.
     """
 
     limit: int
+    waiting: bool = attrs.field(default=False, init=False)
     _buffer: bytearray = attrs.field(factory=bytearray, init=False, repr=False)
-    _stale: bool = attrs.field(default=True, init=False, repr=False)  # nothing came since there was no line
     _searched: int = attrs.field(default=0, init=False)
     _overflowing: bool = attrs.field(default=False, init=False)
 
     def feed(self, data: bytes) -> None:
         """Takes what the peer sent."""
         self._buffer += data
-        self._stale = False
+        self.waiting = True
 
     @property
     def empty(self) -> bool:
@@ -49,11 +50,9 @@ class LineReader:
 
     def next_line(self) -> bytes | Unclean | None:
         """The next line without its end, or why it was dropped; None where more must arrive first."""
-        if self._stale:
-            return None
         end = self._buffer.find(b"\n", self._searched)
         if end < 0:
-            self._stale = True
+            self.waiting = False
             if len(self._buffer) > self.limit + 1:  # the line and the CR of its end
                 self._overflowing = True
             if self._overflowing:

@@ -62,6 +62,7 @@ class Relay:
     _data: Passage | None = attrs.field(default=None, init=False, repr=False)
     _passages: set[Passage] = attrs.field(factory=set, init=False, repr=False)
     _client_address: Address = attrs.field(init=False)
+    _client_name: str = attrs.field(init=False, repr=False)
     _reached: Address = attrs.field(init=False, repr=False)
     _left: bool = attrs.field(default=False, init=False, repr=False)
     _client_tls: SessionTLS | None = attrs.field(default=None, init=False, repr=False)
@@ -79,6 +80,7 @@ class Relay:
         )
         self._client = Side(self.reactor, self, leg, peer)
         self._client_address = peer_address(peer)
+        self._client_name = str(self._client_address)
         self._reached = peer_address(self._client.local)
         self._judge = ControlSession(
             Setting(
@@ -168,7 +170,9 @@ class Relay:
             return self._events.pop(0)
         if self._judge.ended or self._client.full or self._opaque is not None:
             return None
-        return self._next_reply() or self._next_command()
+        if self._reply_lines.waiting and (event := self._next_reply()) is not None:
+            return event
+        return self._next_command() if self._commands.waiting and self._judge.hungry else None
 
     def _next_reply(self) -> on.Event | None:
         while (line := self._reply_lines.next_line()) is not None:
@@ -185,8 +189,6 @@ class Relay:
         return on.OriginBroke("reply line too long") if self._reply_lines.overflowing else None
 
     def _next_command(self) -> on.Event | None:
-        if not self._judge.hungry:
-            return None
         line = self._commands.next_line()
         if line is None:
             return None
@@ -241,7 +243,7 @@ class Relay:
         """Writes an event of this session down."""
         if name == "disconnect":
             fields = {**fields, "duration": round(self.reactor.seconds() - self._began, 6)}
-        self.application.note(name, {"session": self.number, "client": str(self._client_address), **fields})
+        self.application.note(name, {"session": self.number, "client": self._client_name, **fields})
 
     def _connect(self) -> None:
         application = self.application
