@@ -19,10 +19,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gateway import config
-from gateway.config import Config, ConfigError, DataPeer, DataSessionReuse, Tls, TlsMode, TlsRequirement
+from gateway.config import Config, ConfigError, DataPeer, DataSessionReuse, ProxyHeader, Tls, TlsMode, TlsRequirement
 from gateway.config.security import TERMINATING, TO_ORIGIN, certificate_files
 from gateway.data.leg import Address
 from gateway.data.port import DataPorts, Network
+from gateway.guard import proxy
 from gateway.observe.journal import Journal, JSONLinesSink, LogSink
 from gateway.observe.systemd import notify
 from gateway.relay.application import Application
@@ -237,7 +238,7 @@ class Gateway(Service):
         self._journal.note(name, fields)
 
     def _application(self, wanted: config.Application, publics: Mapping[str, PublicAddress]) -> Application:
-        timeouts, commands, tls = wanted.timeouts, wanted.commands, wanted.tls
+        timeouts, commands, tls, headers = wanted.timeouts, wanted.commands, wanted.tls, wanted.proxy_protocol
 
         def note(name: str, fields: Mapping[str, object]) -> None:
             self._journal.note(name, {"application": wanted.name, **fields})
@@ -264,6 +265,9 @@ class Gateway(Service):
             accept_timeout=timeouts.data_accept,
             stall_timeout=timeouts.data_stall,
             data_ports=self._data_ports,
+            proxies=headers.accept_from,
+            control_header=_HEADERS[headers.send_control],
+            data_header=_HEADERS[headers.send_data],
             tls=_terms(tls),
             client_tls=_client_tls(tls, lambda reason: note("tlsError", {"side": "certificate", "reason": reason})),
             origin_tls=_origin_tls(tls, wanted.origin.host),
@@ -341,6 +345,12 @@ def _verbs(words: Iterable[str]) -> frozenset[bytes]:
 def _network(client: Address) -> Network:
     return ip_network((client, 24 if client.version == 4 else 64), strict=False)
 
+
+_HEADERS: Mapping[ProxyHeader, Callable[[proxy.Ends], bytes]] = {
+    ProxyHeader.OFF: lambda ends: b"",
+    ProxyHeader.V1: proxy.version_1,
+    ProxyHeader.V2: proxy.version_2,
+}
 
 _PEERS: Mapping[DataPeer, Callable[[Address], Network | None]] = {
     DataPeer.ADDRESS: ip_network,

@@ -342,7 +342,6 @@ NOT_BUILT: Final = frozenset(
         "application.access",
         "application.access_denied",
         "application.limits",
-        "application.proxy_protocol",
     }
 )
 

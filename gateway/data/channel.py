@@ -46,6 +46,8 @@ class Route:
     :param origin: the origin's address and port.
     :param source: the local address that the origin is dialled from, the same as its control connection's.
     :param peers: whose connections are accepted; None for anyone's.
+    :param is_proxy: whether connections from an address begin with a PROXY header.
+    :param header: the PROXY header that the origin is sent first; b"" for none.
     :param secure_origin: how the origin's leg becomes secure; None where it stays plain.
     :param secure_client: whether the client's leg may be asked to become secure.
     """
@@ -54,6 +56,8 @@ class Route:
     origin: Place
     source: str
     peers: Network | None
+    is_proxy: Callable[[Address], bool]
+    header: bytes
     secure_origin: Security | None
     secure_client: bool
     connect_timeout: float
@@ -88,6 +92,9 @@ class Owner(Protocol):
 
     def data_stranger(self, address: Address) -> None:
         """Somebody else knocked, and was turned away."""
+
+    def data_header_refused(self, address: Address, reason: str) -> None:
+        """A load balancer's connection told in no PROXY header whose it is, and was turned away."""
 
     def data_refused(self, address: Address, reason: str) -> None:
         """A connection from the client's address did not become secure, and was turned away."""
@@ -128,6 +135,10 @@ class DataChannel:
     def peers(self) -> Network | None:
         """Whose connections are accepted; None for anyone's."""
         return self.route.peers
+
+    def is_proxy(self, address: Address) -> bool:
+        """Whether connections from this address begin with a PROXY header."""
+        return self.route.is_proxy(address)
 
     @property
     def dialled(self) -> bool:
@@ -214,6 +225,10 @@ class DataChannel:
         """Somebody else came."""
         self.owner.data_stranger(address)
 
+    def header_refused(self, address: Address, reason: str) -> None:
+        """A load balancer passed on somebody without saying whom."""
+        self.owner.data_header_refused(address, reason)
+
     def superseded(self) -> None:
         """The origin gave its port away."""
         self._end(Ending.SUPERSEDED)
@@ -269,6 +284,12 @@ class DataChannel:
             self._end(Ending.ORIGIN_UNREACHABLE, answer)
             return
         self._origin = answer
+        try:
+            if self.route.header:
+                answer.socket.sendall(self.route.header)  # which the buffer of a new connection has room for
+        except OSError as error:
+            self._end(Ending.ORIGIN_UNREACHABLE, os.strerror(error.errno or 0))
+            return
         if self.route.secure_origin is None:
             self._origin_secured(None)
         else:

@@ -543,6 +543,8 @@ def test_the_origins_port_is_dialled_from_the_given_address() -> None:
             origin=(data.host, data.port),
             source="127.0.0.5",
             peers=None,
+            is_proxy=lambda address: False,
+            header=b"",
             secure_origin=None,
             secure_client=False,
             connect_timeout=10,
