@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from gateway import config
 from gateway.config import Config, ConfigError, DataPeer, DataSessionReuse, ProxyHeader, Tls, TlsMode, TlsRequirement
 from gateway.config.security import TERMINATING, TO_ORIGIN, certificate_files
+from gateway.data.bandwidth import Bandwidth
 from gateway.data.leg import Address
 from gateway.data.port import DataPorts, Network
 from gateway.guard import proxy
@@ -265,6 +266,7 @@ class Gateway(Service):
             accept_timeout=timeouts.data_accept,
             stall_timeout=timeouts.data_stall,
             data_ports=self._data_ports,
+            bandwidth=self._bandwidth(wanted),
             proxies=headers.accept_from,
             control_header=_HEADERS[headers.send_control],
             data_header=_HEADERS[headers.send_data],
@@ -274,6 +276,13 @@ class Gateway(Service):
             data_resumption=tls.data_session_reuse is DataSessionReuse.REQUIRED,
             note=note,
         )
+
+    def _bandwidth(self, wanted: config.Application) -> Bandwidth:
+        """Where a reload does not change it, new sessions share it with those that run."""
+        bandwidth = Bandwidth(wanted.limits.bandwidth, wanted.limits.bandwidth_per_session, self.reactor.seconds)
+        running = (door.application for door in self._doors.values())
+        shared = (one.bandwidth for one in running if one.name == wanted.name and one.bandwidth == bandwidth)
+        return next(shared, bandwidth)
 
 
 def _open_events(path: str | None) -> JSONLinesSink | None:

@@ -11,12 +11,14 @@ from typing import Protocol
 import attrs
 from twisted.internet.interfaces import IDelayedCall
 
+from gateway.data.bandwidth import Throttles
 from gateway.data.dial import Dial, Reactor
 from gateway.data.flow import Flow
 from gateway.data.leg import Address, Leg, Place
 from gateway.data.port import DataPorts, Network
 from gateway.data.pump import Pump, best_pump
 from gateway.data.secure import SecureLeg, Security
+from gateway.data.throttled import ThrottledPump
 
 _MAX_CANDIDATES = 4  # connections that wait to show whether they are the client
 _NO_HANDSHAKE = "no TLS handshake in time"
@@ -48,6 +50,7 @@ class Route:
     :param peers: whose connections are accepted; None for anyone's.
     :param is_proxy: whether connections from an address begin with a PROXY header.
     :param header: the PROXY header that the origin is sent first; b"" for none.
+    :param throttles: what limits its bandwidth; None where nothing does.
     :param secure_origin: how the origin's leg becomes secure; None where it stays plain.
     :param secure_client: whether the client's leg may be asked to become secure.
     """
@@ -58,6 +61,7 @@ class Route:
     peers: Network | None
     is_proxy: Callable[[Address], bool]
     header: bytes
+    throttles: Throttles | None
     secure_origin: Security | None
     secure_client: bool
     connect_timeout: float
@@ -318,9 +322,10 @@ class DataChannel:
 
     def _flow(self, source: Leg, sink: Leg, to_client: bool) -> Flow:
         plain = not isinstance(source, SecureLeg) and not isinstance(sink, SecureLeg)
-        return Flow(
-            source, sink, self.make_pump(plain), self._progress, lambda: self._delivered(to_client), self._broken
-        )
+        pump, throttles = self.make_pump(plain), self.route.throttles
+        if throttles is not None:
+            pump = ThrottledPump(self.reactor, pump, throttles.to_client if to_client else throttles.to_origin)
+        return Flow(source, sink, pump, self._progress, lambda: self._delivered(to_client), self._broken)
 
     def _watch_for_stalls(self) -> None:
         self._moved = self.reactor.seconds()
@@ -331,6 +336,8 @@ class DataChannel:
         self._moved = self.reactor.seconds()
 
     def _watch_stall(self) -> None:
+        if any(flow is not None and flow.pump.held for flow in (self._to_client, self._to_origin)):
+            self._progress()  # it is the gateway that moves nothing now
         left = self._moved + self.route.stall_timeout - self.reactor.seconds()
         if left > 0:
             self._timers["stall"] = self.reactor.callLater(left, self._watch_stall)

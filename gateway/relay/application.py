@@ -7,6 +7,7 @@ from ipaddress import IPv4Address
 
 import attrs
 
+from gateway.data.bandwidth import Bandwidth
 from gateway.data.leg import Address
 from gateway.data.port import DataPorts, Network
 from gateway.guard.proxy import Ends
@@ -30,6 +31,7 @@ class Application:
     :param peers: whose data connections are accepted for a client's address; None for anyone's.
     :param public: what 227 replies say; None for the address that the client reached.
     :param data_interface: where data ports are bound; None for the address that the client reached.
+    :param bandwidth: what data is limited to.
     :param proxies: whose connections begin with a PROXY header.
     :param control_header: the PROXY header before the control connection to the origin; b"" for none.
     :param data_header: the same before a data connection.
@@ -55,6 +57,7 @@ class Application:
     accept_timeout: float
     stall_timeout: float
     data_ports: DataPorts
+    bandwidth: Bandwidth
     proxies: Sequence[Network]
     control_header: Callable[[Ends], bytes]
     data_header: Callable[[Ends], bytes]

@@ -9,6 +9,7 @@ from typing import assert_never
 import attrs
 from OpenSSL import SSL
 
+from gateway.data.bandwidth import Throttles
 from gateway.data.channel import DataChannel, Ending, Route, Usage
 from gateway.data.leg import Address, Leg, Place, peer_address
 from gateway.data.range import OpenRange
@@ -73,6 +74,7 @@ class Relay:
     _silent: set[Side] = attrs.field(factory=set, init=False, repr=False)  # sides that owe the first byte of TLS
     _via: str | None = attrs.field(default=None, init=False, repr=False)
     _began: float = attrs.field(default=0.0, init=False, repr=False)
+    _throttles: Throttles | None = attrs.field(init=False, repr=False)
 
     def start(self, leg: Leg, peer: Place, told: proxy.Ends | None) -> None:
         """Begins the session of the client that came.
@@ -89,6 +91,7 @@ class Relay:
         own = proxy.Ends((peer_address(peer[0]), peer[1]), (self._local, leg.socket.getsockname()[1]))
         self._ends = told or own
         self._client_address, self._reached = self._ends.client[0], self._ends.reached[0]
+        self._throttles = application.bandwidth.of_session()
         self._judge = ControlSession(
             Setting(
                 name=application.name,
@@ -369,6 +372,7 @@ class Relay:
             peers=application.peers(self._client_address),
             is_proxy=application.is_proxy,
             header=application.data_header(proxy.Ends(self._ends.client, (self._reached, public_port))),
+            throttles=self._throttles,
             connect_timeout=application.connect_timeout,
             accept_timeout=application.accept_timeout,
             stall_timeout=application.stall_timeout,

@@ -545,6 +545,7 @@ def test_the_origins_port_is_dialled_from_the_given_address() -> None:
             peers=None,
             is_proxy=lambda address: False,
             header=b"",
+            throttles=None,
             secure_origin=None,
             secure_client=False,
             connect_timeout=10,

@@ -58,6 +58,7 @@ def opened(ports: DataPorts) -> tuple[DataChannel, Owner]:
         peers=ip_network(CLIENT),
         is_proxy=lambda address: False,
         header=b"",
+        throttles=None,
         secure_origin=None,
         secure_client=False,
         connect_timeout=10,

@@ -83,6 +83,7 @@ login_failures = 5
 login_failure_window = 300
 ban = 600
 bandwidth_per_session = 0
+bandwidth = 0
 
 [application.commands]
 allow = []
@@ -113,7 +114,6 @@ connects_per_minute_per_client = 1
 login_failures = 3
 login_failure_window = 60
 ban = 60
-bandwidth_per_session = 1000
 
 [[application.access]]
 action = "deny"
@@ -654,10 +654,14 @@ def test_everything_not_built_is_refused_by_its_path() -> None:
             f"limits.login_failures: {later}",
             f"limits.login_failure_window: {later}",
             f"limits.ban: {later}",
-            f"limits.bandwidth_per_session: {later}",
             f"access: {later}",
         )
     )
+
+
+def test_bandwidth() -> None:
+    limits = {"bandwidth_per_session": 1000, "bandwidth": 100000}
+    assert read(limits=limits).limits == Limits(bandwidth_per_session=1000, bandwidth=100000)
 
 
 def test_proxy_protocol() -> None:
