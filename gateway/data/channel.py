@@ -324,7 +324,8 @@ class DataChannel:
         plain = not isinstance(source, SecureLeg) and not isinstance(sink, SecureLeg)
         pump, throttles = self.make_pump(plain), self.route.throttles
         if throttles is not None:
-            pump = ThrottledPump(self.reactor, pump, throttles.to_client if to_client else throttles.to_origin)
+            throttle = throttles.to_client if to_client else throttles.to_origin
+            pump = ThrottledPump(self.reactor, pump, throttle, self._progress)
         return Flow(source, sink, pump, self._progress, lambda: self._delivered(to_client), self._broken)
 
     def _watch_for_stalls(self) -> None:

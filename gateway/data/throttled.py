@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import attrs
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -15,11 +17,14 @@ class ThrottledPump:
     """Says of a source that has to wait that it has nothing now, and does not watch it until then.
 
     What is not read stays in the source's socket, whose sender is slowed down by TCP.
+
+    :param waited: called at the end of each wait.
     """
 
     clock: IReactorTime = attrs.field(repr=False)
     pump: Pump
     throttle: Throttle
+    waited: Callable[[], None] = attrs.field(repr=False)
     _timer: IDelayedCall | None = attrs.field(default=None, init=False, repr=False)
 
     @property
@@ -56,5 +61,6 @@ class ThrottledPump:
 
     def _go_on(self, source: Leg) -> None:
         self._timer = None
+        self.waited()
         if not self.pending:  # else the source is read once the sink took that
             source.watch_reads(True)

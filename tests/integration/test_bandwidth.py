@@ -12,7 +12,7 @@ import pytest
 
 from gateway.data import bandwidth, pump
 from tests.harness import in_reactor
-from tests.scripted import Stage, comes_to_rest, in_background, read_all, reset, stage
+from tests.scripted import Stage, in_background, read_all, reset, stage
 from tests.scripted_tls import read_whole, secure_stage
 
 RATE = 1_000_000  # bytes a second
@@ -109,11 +109,10 @@ def test_who_waits_for_bandwidth_does_not_stall(monkeypatch: pytest.MonkeyPatch)
         assert on.running.journal.wait("dataChannel")["outcome"] == "complete"
 
 
-def test_a_transfer_that_waits_is_idle_and_ends_at_once() -> None:
+def test_a_transfer_that_waits_ends_at_once() -> None:
     with stage(limits(bandwidth_per_session=1000)) as on:
         at_client, at_origin = on.transfer(b"RETR a")
         at_origin.sendall(bytes(100_000))
         assert at_client.recv(1)
-        assert comes_to_rest()
         reset(at_client)
         assert on.running.journal.wait("dataChannel")["outcome"] == "client reset"

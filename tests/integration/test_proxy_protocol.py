@@ -164,7 +164,8 @@ def test_a_balancer_that_goes_without_a_word_is_no_matter() -> None:
         assert len(running.journal.all("proxyHeaderRefused")) == 1
 
 
-def test_nobody_waits_for_a_header_when_the_gateway_stops() -> None:
+def test_nobody_waits_for_a_header_when_the_gateway_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proxy, "DEADLINE", 60.0)
     with behind(TRUSTING) as (running, _), Conversation(connect(running.address, BALANCER)) as client:
         client.send(b"PROXY TCP4")
         turn()

@@ -131,10 +131,14 @@ class Rig:
     inner: Inner = attrs.field(factory=Inner)
     source: Source = attrs.field(factory=lambda: Source(10_000))
     pump: ThrottledPump = attrs.field(init=False)
+    waits: int = 0
 
     def __attrs_post_init__(self) -> None:
         throttle = Throttle((Bucket(1000, self.clock.seconds),))
-        self.pump = ThrottledPump(self.clock, self.inner, throttle)  # type: ignore[arg-type]
+        self.pump = ThrottledPump(self.clock, self.inner, throttle, self.waited)  # type: ignore[arg-type]
+
+    def waited(self) -> None:
+        self.waits += 1
 
     @property
     def leg(self) -> Leg:
@@ -154,9 +158,9 @@ def test_a_pump_waits_for_its_bandwidth() -> None:
         rig.move()
     assert not rig.source.watched
     rig.clock.advance(0.24)
-    assert not rig.source.watched and rig.pump.held
+    assert not rig.source.watched and rig.pump.held and not rig.waits
     rig.clock.advance(0.01)
-    assert rig.source.watched and not rig.pump.held
+    assert rig.source.watched and not rig.pump.held and rig.waits == 1
     assert rig.move() == 250
 
 
