@@ -165,7 +165,7 @@ def test_a_balancer_that_goes_without_a_word_is_no_matter() -> None:
 
 
 def test_nobody_waits_for_a_header_when_the_gateway_stops(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proxy, "DEADLINE", 60.0)
+    monkeypatch.setattr(newcomer, "DEADLINE", 60.0)
     with behind(TRUSTING) as (running, _), Conversation(connect(running.address, BALANCER)) as client:
         client.send(b"PROXY TCP4")
         turn()
