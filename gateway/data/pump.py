@@ -125,6 +125,7 @@ if sys.platform == "linux":
 class GrowingPump:
     """Copies what is small, and splices what turns out to be large: a pipe costs more than a few copies do."""
 
+    held = False
     _copied: int = attrs.field(default=0, init=False)
     _pump: Pump = attrs.field(factory=CopyPump, init=False)
 
@@ -132,10 +133,10 @@ class GrowingPump:
     def pending(self) -> int:
         return self._pump.pending
 
-    def fill(self, source: Leg) -> int:
+    def fill(self, source: Leg, most: int = CHUNK) -> int:
         if self._copied >= BUFFER and isinstance(self._pump, CopyPump):
             self._pump = SplicePump()
-        moved = self._pump.fill(source)
+        moved = self._pump.fill(source, most)
         self._copied += moved
         return moved
 
