@@ -5,6 +5,7 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 
 from gateway.data import pump
+from gateway.guard import proxy
 from gateway.relay import relay
 from gateway.session import control
 
@@ -35,5 +36,6 @@ _limits = {
     "max-reply-line": relay.MAX_REPLY_LINE,
     "max-reply-lines": relay.MAX_REPLY_LINES,
     "max-reply": relay.MAX_REPLY,
+    "proxy-deadline": f"{proxy.DEADLINE:g}",
 }
 rst_epilog = "\n".join(f".. |{name}| replace:: {limit}" for name, limit in _limits.items())

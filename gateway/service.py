@@ -20,10 +20,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gateway import config
-from gateway.config import Config, ConfigError, DataPeer, DataSessionReuse, Tls, TlsMode, TlsRequirement
+from gateway.config import Config, ConfigError, DataPeer, DataSessionReuse, ProxyHeader, Tls, TlsMode, TlsRequirement
 from gateway.config.security import TERMINATING, TO_ORIGIN, certificate_files
+from gateway.data.bandwidth import Bandwidth
 from gateway.data.leg import Address
 from gateway.data.port import DataPorts, Network
+from gateway.guard import proxy
 from gateway.observe.journal import Journal, JSONLinesSink, LogSink
 from gateway.observe.systemd import notify
 from gateway.relay.application import Application
@@ -238,7 +240,7 @@ class Gateway(Service):
         self._journal.note(name, fields)
 
     def _application(self, wanted: config.Application, publics: Mapping[str, PublicAddress]) -> Application:
-        timeouts, commands, tls = wanted.timeouts, wanted.commands, wanted.tls
+        timeouts, commands, tls, headers = wanted.timeouts, wanted.commands, wanted.tls, wanted.proxy_protocol
 
         def note(name: str, fields: Mapping[str, object]) -> None:
             self._journal.note(name, {"application": wanted.name, **fields})
@@ -265,12 +267,23 @@ class Gateway(Service):
             accept_timeout=timeouts.data_accept,
             stall_timeout=timeouts.data_stall,
             data_ports=self._data_ports,
+            bandwidth=self._bandwidth(wanted),
+            proxies=headers.accept_from,
+            control_header=_HEADERS[headers.send_control],
+            data_header=_HEADERS[headers.send_data],
             tls=_terms(tls),
             client_tls=_client_tls(tls, lambda reason: note("tlsError", {"side": "certificate", "reason": reason})),
             origin_tls=_origin_tls(tls, wanted.origin.host),
             data_resumption=tls.data_session_reuse is DataSessionReuse.REQUIRED,
             note=note,
         )
+
+    def _bandwidth(self, wanted: config.Application) -> Bandwidth:
+        """Where a reload does not change it, new sessions share it with those that run."""
+        bandwidth = Bandwidth(wanted.limits.bandwidth, wanted.limits.bandwidth_per_session, self.reactor.seconds)
+        running = (door.application for door in self._doors.values())
+        shared = (one.bandwidth for one in running if one.name == wanted.name and one.bandwidth == bandwidth)
+        return next(shared, bandwidth)
 
 
 def _open_events(path: str | None) -> JSONLinesSink | None:
@@ -348,6 +361,12 @@ def _host(client: Address) -> Network:
 def _network(client: Address) -> Network:
     return ip_network((client, 24 if client.version == 4 else 64), strict=False)
 
+
+_HEADERS: Mapping[ProxyHeader, Callable[[proxy.Ends], bytes]] = {
+    ProxyHeader.OFF: lambda ends: b"",
+    ProxyHeader.V1: proxy.version_1,
+    ProxyHeader.V2: proxy.version_2,
+}
 
 _PEERS: Mapping[DataPeer, Callable[[Address], Network | None]] = {
     DataPeer.ADDRESS: _host,

@@ -304,9 +304,15 @@ def connect(address: tuple[str, int], source: str = "127.0.0.1") -> socket.socke
 
 
 def _meet(
-    running: RunningGateway, origin: ScriptedOrigin, stack: contextlib.ExitStack, source: str, greeting: bytes | None
+    running: RunningGateway,
+    origin: ScriptedOrigin,
+    stack: contextlib.ExitStack,
+    source: str,
+    greeting: bytes | None,
+    header: bytes = b"",
 ) -> Stage:
     client = stack.enter_context(Conversation(connect(running.address, source)))
+    client.send(header)
     control = stack.enter_context(origin.accept())
     if greeting is not None:
         control.say(greeting)
@@ -350,6 +356,7 @@ def stage(
     named: str | None = None,
     source: str = "127.0.0.1",
     greeting: bytes | None = READY,
+    header: bytes = b"",
     **keys: Any,
 ) -> Iterator[Stage]:
     """A gateway in front of a scripted origin, and one session.
@@ -358,13 +365,14 @@ def stage(
     :param named: the origin's host name, as the gateway is told.
     :param source: the client's address.
     :param greeting: what both ends have heard already; None for nothing.
+    :param header: what the client sends first of all.
     :param keys: for `application`.
     """
     keys = {"data_ports": PORTS, **keys}
     with ScriptedOrigin.at(host) as origin:
         toml = application((named or host, origin.address[1]), more=more, **keys)
         with _watched(toml) as running, contextlib.ExitStack() as stack:
-            yield _meet(running, origin, stack, source, greeting)
+            yield _meet(running, origin, stack, source, greeting, header)
 
 
 @contextlib.contextmanager

@@ -109,6 +109,12 @@ def _advice(config: Config, ipv4_settings: Path) -> Iterator[str]:
                 "net.ipv4.ip_local_port_range; add them to net.ipv4.ip_local_reserved_ports"
             )
         yield from security.advice(f"{path}.tls", application.tls)
+        for network in application.proxy_protocol.accept_from:
+            if not network.prefixlen:
+                yield (
+                    f"{path}.proxy_protocol.accept_from: whoever connects from {network} can pass for any client; "
+                    "name the balancers alone"
+                )
         public = address(application.public_address or "")
         if isinstance(public, IPv4Address) and (public.is_loopback or any(public in net for net in _PRIVATE)):
             yield f"{path}.public_address: {quoted(str(public))} cannot be reached from the internet"

@@ -215,6 +215,10 @@ class Limits:
         default=0,
         metadata={"doc": "Bytes in a second that a session may transfer, in each direction."},
     )
+    bandwidth: Count = field(
+        default=0,
+        metadata={"doc": "Bytes in a second that all sessions together may transfer, in each direction."},
+    )
 
 
 @frozen
@@ -341,8 +345,12 @@ NOT_BUILT: Final = frozenset(
     {
         "application.access",
         "application.access_denied",
-        "application.limits",
-        "application.proxy_protocol",
+        "application.limits.sessions",
+        "application.limits.sessions_per_client",
+        "application.limits.connects_per_minute_per_client",
+        "application.limits.login_failures",
+        "application.limits.login_failure_window",
+        "application.limits.ban",
     }
 )
 

@@ -11,12 +11,14 @@ from typing import Protocol
 import attrs
 from twisted.internet.interfaces import IDelayedCall
 
+from gateway.data.bandwidth import Throttles
 from gateway.data.dial import Dial, Reactor
 from gateway.data.flow import Flow
 from gateway.data.leg import Address, Leg, Place
 from gateway.data.port import DataPorts, Network
 from gateway.data.pump import Pump, best_pump
 from gateway.data.secure import SecureLeg, Security
+from gateway.data.throttled import ThrottledPump
 
 _MAX_CANDIDATES = 4  # connections that wait to show whether they are the client
 _NO_HANDSHAKE = "no TLS handshake in time"
@@ -46,6 +48,9 @@ class Route:
     :param origin: the origin's address and port.
     :param source: the local address that the origin is dialled from, the same as its control connection's.
     :param peers: whose connections are accepted; None for anyone's.
+    :param is_proxy: whether connections from an address begin with a PROXY header.
+    :param header: the PROXY header that the origin is sent first; b"" for none.
+    :param throttles: what limits its bandwidth; None where nothing does.
     :param secure_origin: how the origin's leg becomes secure; None where it stays plain.
     :param secure_client: whether the client's leg may be asked to become secure.
     """
@@ -54,6 +59,9 @@ class Route:
     origin: Place
     source: str
     peers: Network | None
+    is_proxy: Callable[[Address], bool]
+    header: bytes
+    throttles: Throttles | None
     secure_origin: Security | None
     secure_client: bool
     connect_timeout: float
@@ -88,6 +96,9 @@ class Owner(Protocol):
 
     def data_stranger(self, address: Address) -> None:
         """Somebody else knocked, and was turned away."""
+
+    def data_header_refused(self, address: Address, reason: str) -> None:
+        """A load balancer's connection told in no PROXY header whose it is, and was turned away."""
 
     def data_refused(self, address: Address, reason: str) -> None:
         """A connection from the client's address did not become secure, and was turned away."""
@@ -128,6 +139,10 @@ class DataChannel:
     def peers(self) -> Network | None:
         """Whose connections are accepted; None for anyone's."""
         return self.route.peers
+
+    def is_proxy(self, address: Address) -> bool:
+        """Whether connections from this address begin with a PROXY header."""
+        return self.route.is_proxy(address)
 
     @property
     def dialled(self) -> bool:
@@ -214,6 +229,10 @@ class DataChannel:
         """Somebody else came."""
         self.owner.data_stranger(address)
 
+    def header_refused(self, address: Address, reason: str) -> None:
+        """A load balancer passed on somebody without saying whom."""
+        self.owner.data_header_refused(address, reason)
+
     def superseded(self) -> None:
         """The origin gave its port away."""
         self._end(Ending.SUPERSEDED)
@@ -271,6 +290,12 @@ class DataChannel:
             self._end(Ending.ORIGIN_UNREACHABLE, answer)
             return
         self._origin = answer
+        try:
+            if self.route.header:
+                answer.socket.sendall(self.route.header)  # which the buffer of a new connection has room for
+        except OSError as error:
+            self._end(Ending.ORIGIN_UNREACHABLE, os.strerror(error.errno or 0))
+            return
         if self.route.secure_origin is None:
             self._origin_secured(None)
         else:
@@ -299,9 +324,11 @@ class DataChannel:
 
     def _flow(self, source: Leg, sink: Leg, to_client: bool) -> Flow:
         plain = not isinstance(source, SecureLeg) and not isinstance(sink, SecureLeg)
-        return Flow(
-            source, sink, self.make_pump(plain), self._progress, lambda: self._delivered(to_client), self._broken
-        )
+        pump, throttles = self.make_pump(plain), self.route.throttles
+        if throttles is not None:
+            throttle = throttles.to_client if to_client else throttles.to_origin
+            pump = ThrottledPump(self.reactor, pump, throttle, self._progress)
+        return Flow(source, sink, pump, self._progress, lambda: self._delivered(to_client), self._broken)
 
     def _watch_for_stalls(self) -> None:
         self._moved = self.reactor.seconds()
@@ -312,6 +339,8 @@ class DataChannel:
         self._moved = self.reactor.seconds()
 
     def _watch_stall(self) -> None:
+        if any(flow is not None and flow.pump.held for flow in (self._to_client, self._to_origin)):
+            self._progress()  # it is the gateway that moves nothing now
         left = self._moved + self.route.stall_timeout - self.reactor.seconds()
         if left > 0:
             self._timers["stall"] = self.reactor.callLater(left, self._watch_stall)

@@ -12,13 +12,17 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Protocol
 
 import attrs
-from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.internet.interfaces import IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from gateway.data.dial import Reactor
 from gateway.data.leg import Address, Place, peer_address
+from gateway.data.newcomer import Newcomer
+from gateway.guard.proxy import Ends
 
 Network = IPv4Network | IPv6Network
+Connection = socket.socket  # the class below has an attribute of the module's name
 
 _BACKLOG = 128  # strangers may knock by the dozen
 
@@ -55,6 +59,12 @@ class Guest(Protocol):
     def stranger(self, address: Address) -> None:
         """A connection from an address that is not awaited was closed."""
 
+    def is_proxy(self, address: Address) -> bool:
+        """Whether connections from this address begin with a PROXY header."""
+
+    def header_refused(self, address: Address, reason: str) -> None:
+        """A connection from such an address was closed: it did not tell whose it is."""
+
     def superseded(self) -> None:
         """The origin gave the port to another session; the port no longer listens for this guest."""
 
@@ -71,7 +81,7 @@ def _confusable(one: Guest, other: Guest) -> bool:
 class DataPorts:
     """All the data ports of one gateway that listen now."""
 
-    reactor: IReactorFDSet = attrs.field(repr=False)
+    reactor: Reactor = attrs.field(repr=False)
     _ports: dict[Place, _Port] = attrs.field(factory=dict, init=False)
 
     def open(self, place: Place, guest: Guest) -> None:
@@ -105,6 +115,7 @@ class _Port:
     socket: socket.socket
     guests: list[Guest] = attrs.field(factory=list, init=False)
     queue: list[Guest] = attrs.field(factory=list, init=False)
+    newcomers: set[Newcomer] = attrs.field(factory=set, init=False)
 
     def enter(self, guest: Guest) -> None:
         # The origin listens for the newcomer at its own port: who awaits it there undialled has lost it.
@@ -133,6 +144,9 @@ class _Port:
             self.owner.reactor.removeReader(self)
             self.owner.forget(self.place)
             self.socket.close()
+            for newcomer in self.newcomers:
+                newcomer.release().close()
+            self.newcomers.clear()
 
     # What the reactor asks for
 
@@ -148,6 +162,29 @@ class _Port:
         except OSError:  # the client is gone again, or the process is out of descriptors: the guests' time runs
             return
         address = peer_address(name[0])
+        if any(guest.is_proxy(address) for guest in self.guests):
+            self._await_header(connection, (name[0], name[1]))
+        else:
+            self._lead(connection, address)
+
+    def _await_header(self, connection: Connection, proxy: Place) -> None:
+        newcomer = Newcomer(self.owner.reactor, connection, proxy, self._introduced, self._refuse)
+        self.newcomers.add(newcomer)
+        if len(self.newcomers) > _BACKLOG:
+            self._refuse(newcomer, "too many connections without one")
+
+    def _introduced(self, newcomer: Newcomer, ends: Ends | None) -> None:
+        self.newcomers.remove(newcomer)
+        address = peer_address(newcomer.peer[0]) if ends is None else ends.client[0]
+        self._lead(newcomer.release(), address)
+
+    def _refuse(self, newcomer: Newcomer, reason: str | None) -> None:
+        self.newcomers.remove(newcomer)
+        newcomer.release().close()
+        if reason is not None:
+            self.guests[0].header_refused(peer_address(newcomer.peer[0]), reason)
+
+    def _lead(self, connection: Connection, address: Address) -> None:
         for guest in sorted(self.guests, key=lambda guest: (guest.lasting, guest.busy, -guest.spoke)):
             if guest.peers is None or address in guest.peers:
                 guest.accepted(connection, address)

@@ -27,8 +27,12 @@ class Pump(Protocol):
     def pending(self) -> int:
         """How many bytes were taken from the source and not yet given to the sink."""
 
-    def fill(self, source: Leg) -> int:
-        """Takes what the source has; how many bytes, 0 at its end.
+    @property
+    def held(self) -> bool:
+        """Whether it takes nothing now, whatever the source has."""
+
+    def fill(self, source: Leg, most: int = CHUNK) -> int:
+        """Takes what the source has, ``most`` bytes at the most; how many, 0 at its end.
 
         :raises BlockingIOError: where it has nothing now.
         :raises OSError: where it is broken.
@@ -49,14 +53,15 @@ class Pump(Protocol):
 class CopyPump:
     """Copies through one buffer that all share: works on every system."""
 
+    held = False
     _rest: memoryview = attrs.field(default=memoryview(b""), init=False, repr=False)
 
     @property
     def pending(self) -> int:
         return len(self._rest)
 
-    def fill(self, source: Leg) -> int:
-        received = source.receive_into(memoryview(_SHARED))
+    def fill(self, source: Leg, most: int = CHUNK) -> int:
+        received = source.receive_into(memoryview(_SHARED)[:most])
         self._rest = memoryview(_SHARED)[:received]
         return received
 
@@ -84,16 +89,17 @@ _SHARED = bytearray(BUFFER)
 class SplicePump:
     """Moves the bytes inside the kernel, through a pipe (splice(2)); Linux alone."""
 
+    held = False
     pending: int = attrs.field(default=0, init=False)
     _pipe: tuple[int, int] | None = attrs.field(default=None, init=False)
 
-    def fill(self, source: Leg) -> int:
+    def fill(self, source: Leg, most: int = CHUNK) -> int:
         if self._pipe is None:
             self._pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
             # An unprivileged user's pipes may be held to a smaller size: slower, and as right.
             with contextlib.suppress(OSError):
                 fcntl.fcntl(self._pipe[1], fcntl.F_SETPIPE_SZ, CHUNK)
-        moved = os.splice(source.fileno(), self._pipe[1], CHUNK, flags=_SPLICE_FLAGS)
+        moved = os.splice(source.fileno(), self._pipe[1], most, flags=_SPLICE_FLAGS)
         self.pending += moved
         return moved
 
@@ -119,6 +125,7 @@ if sys.platform == "linux":
 class GrowingPump:
     """Copies what is small, and splices what turns out to be large: a pipe costs more than a few copies do."""
 
+    held = False
     _copied: int = attrs.field(default=0, init=False)
     _pump: Pump = attrs.field(factory=CopyPump, init=False)
 
@@ -126,10 +133,10 @@ class GrowingPump:
     def pending(self) -> int:
         return self._pump.pending
 
-    def fill(self, source: Leg) -> int:
+    def fill(self, source: Leg, most: int = CHUNK) -> int:
         if self._copied >= BUFFER and isinstance(self._pump, CopyPump):
             self._pump = SplicePump()
-        moved = self._pump.fill(source)
+        moved = self._pump.fill(source, most)
         self._copied += moved
         return moved
 

@@ -49,6 +49,14 @@ class OpenPort:
         """Somebody else came."""
         self.owner.turned_away(self.port, address)
 
+    def is_proxy(self, address: Address) -> bool:
+        """Whether connections from this address begin with a PROXY header."""
+        return self.owner.is_proxy(address)
+
+    def header_refused(self, address: Address, reason: str) -> None:
+        """One of those did not."""
+        self.owner.header_refused(self.port, address, reason)
+
     def superseded(self) -> None:
         """Cannot be: it stands for whatever session the client has."""
 
@@ -59,6 +67,8 @@ class OpenRange:
 
     :param came: called with the port, the connection and its address.
     :param turned_away: called with the port and the address of a stranger.
+    :param is_proxy: whether connections from an address begin with a PROXY header.
+    :param header_refused: called with the port, such an address and the reason where they do not.
     :param spoke: when the session last said anything, in the reactor's seconds; its owner keeps it.
     :param busy: whether the session has a data connection; its owner keeps it.
     """
@@ -68,6 +78,8 @@ class OpenRange:
     peers: Network | None
     came: Callable[[int, socket.socket, Address], None] = attrs.field(repr=False)
     turned_away: Callable[[int, Address], None] = attrs.field(repr=False)
+    is_proxy: Callable[[Address], bool] = attrs.field(repr=False)
+    header_refused: Callable[[int, Address, str], None] = attrs.field(repr=False)
     spoke: float = attrs.field(default=0.0, init=False)
     busy: bool = attrs.field(default=False, init=False)
     _guests: dict[Place, OpenPort] = attrs.field(factory=dict, init=False, repr=False)

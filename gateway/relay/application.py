@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Address
 
 import attrs
 
+from gateway.data.bandwidth import Bandwidth
 from gateway.data.leg import Address
 from gateway.data.port import DataPorts, Network
+from gateway.guard.proxy import Ends
 from gateway.relay.public import PublicAddress
 from gateway.session.events import Deadline
 from gateway.session.policy import Policy
@@ -29,6 +31,10 @@ class Application:
     :param peers: whose data connections are accepted for a client's address; None for anyone's.
     :param public: what 227 replies say; None for the address that the client reached.
     :param data_interface: where data ports are bound; None for the address that the client reached.
+    :param bandwidth: what data is limited to.
+    :param proxies: whose connections begin with a PROXY header.
+    :param control_header: the PROXY header before the control connection to the origin; b"" for none.
+    :param data_header: the same before a data connection.
     :param tls: what TLS there is on either side.
     :param client_tls: what clients are shown; None where the gateway does not end their TLS.
     :param origin_tls: how the origin is spoken to; None for in the clear.
@@ -51,11 +57,19 @@ class Application:
     accept_timeout: float
     stall_timeout: float
     data_ports: DataPorts
+    bandwidth: Bandwidth
+    proxies: Sequence[Network]
+    control_header: Callable[[Ends], bytes]
+    data_header: Callable[[Ends], bytes]
     tls: TLSTerms
     client_tls: ServerTLS | None
     origin_tls: OriginTLS | None
     data_resumption: bool
     note: Callable[[str, Mapping[str, object]], None]
+
+    def is_proxy(self, address: Address) -> bool:
+        """Whether connections from this address begin with a PROXY header."""
+        return any(address in network for network in self.proxies)
 
     def public_text(self, reached: Address) -> str:
         """What stands in the place of the origin's address, to a client that reached this address of ours."""
@@ -67,11 +81,11 @@ class Application:
             return self.public.address
         return reached if isinstance(reached, IPv4Address) else None
 
-    def data_host(self, reached: Address) -> str:
-        """Where to listen for the data connection of a client that reached this address of ours.
+    def data_host(self, local: Address) -> str:
+        """Where to listen for the data connection of a client whose control connection ends at this address of ours.
 
         An EPSV client dials the family that it reached (RFC 2428 section 3), whatever ``data_interface`` is of.
         """
-        if self.data_interface is not None and self.data_interface.version == reached.version:
+        if self.data_interface is not None and self.data_interface.version == local.version:
             return str(self.data_interface)
-        return str(reached)
+        return str(local)

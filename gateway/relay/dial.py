@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from gateway.data.dial import Dial
 from gateway.data.dial import Reactor as DialReactor
-from gateway.data.leg import Leg
+from gateway.data.leg import Leg, Place
 
 
 class Reactor(DialReactor, IReactorTCP, IReactorPluggableNameResolver):
@@ -34,20 +34,21 @@ class Attempt(TypingProtocol):
 class Arrival(Protocol):
     """Takes a connection over from the transport that Twisted made for it.
 
-    :param came: called with the socket and the address of its other end.
+    :param came: called with the socket, and the address and port of its other end.
     """
 
-    came: Callable[[socket.socket, str], None] = attrs.field(repr=False)
+    came: Callable[[socket.socket, Place], None] = attrs.field(repr=False)
     transport: Connection = attrs.field(init=False, repr=False)
 
     def connectionMade(self) -> None:
         self.transport.stopReading()
-        self.came(self.transport.getHandle(), self.transport.getPeer().host)
+        peer = self.transport.getPeer()
+        self.came(self.transport.getHandle(), (peer.host, peer.port))
 
 
 @attrs.define(eq=False)
 class _Arrivals(Factory):
-    came: Callable[[socket.socket, str], None] = attrs.field(repr=False)
+    came: Callable[[socket.socket, Place], None] = attrs.field(repr=False)
     noisy = False
 
     def buildProtocol(self, addr: IAddress | None) -> Arrival:
@@ -73,7 +74,7 @@ def dial(
         if not failure.check(CancelledError):
             done(failure.getErrorMessage(), host)
 
-    arrivals = _Arrivals(lambda connection, address: done(Leg(reactor, connection), address))
+    arrivals = _Arrivals(lambda connection, peer: done(Leg(reactor, connection), peer[0]))
     connecting = HostnameEndpoint(reactor, host, port, timeout).connect(arrivals)
     connecting.addErrback(failed)
     return connecting

@@ -10,7 +10,9 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IListeningPort
 from twisted.internet.protocol import ServerFactory
 
-from gateway.data.leg import Leg
+from gateway.data.leg import Leg, Place, peer_address
+from gateway.data.newcomer import Newcomer
+from gateway.guard.proxy import Ends
 from gateway.relay.application import Application
 from gateway.relay.dial import Arrival, Reactor
 from gateway.relay.relay import Relay
@@ -33,6 +35,7 @@ class Door(ServerFactory):
     drain: float
     numbers: Iterator[int] = attrs.field(repr=False)
     listening: IListeningPort | None = attrs.field(default=None, init=False, repr=False)
+    _newcomers: set[Newcomer] = attrs.field(factory=set, init=False, repr=False)
     _relays: set[Relay] = attrs.field(factory=set, init=False, repr=False)
     _empty: Deferred[None] | None = attrs.field(default=None, init=False, repr=False)
 
@@ -48,10 +51,31 @@ class Door(ServerFactory):
     def buildProtocol(self, addr: IAddress | None) -> Arrival:
         return Arrival(self._came)
 
-    def _came(self, connection: socket.socket, peer: str) -> None:
+    def _came(self, connection: socket.socket, peer: Place) -> None:
+        if self.application.is_proxy(peer_address(peer[0])):
+            self._newcomers.add(Newcomer(self.reactor, connection, peer, self._introduced, self._refuse))
+        else:
+            self._welcome(connection, peer, None)
+
+    def _introduced(self, newcomer: Newcomer, ends: Ends | None) -> None:
+        self._newcomers.remove(newcomer)
+        self._welcome(newcomer.release(), newcomer.peer, ends)
+
+    def _refuse(self, newcomer: Newcomer, reason: str | None) -> None:
+        self._newcomers.remove(newcomer)
+        newcomer.release().close()
+        if reason is not None:
+            fields = {"proxy": str(peer_address(newcomer.peer[0])), "reason": reason}
+            self.application.note("proxyHeaderRefused", fields)
+
+    def _welcome(self, connection: socket.socket, peer: Place, ends: Ends | None) -> None:
+        """Begins the session of a client whose address is known now.
+
+        :param ends: what its PROXY header told; None where the connection is its own.
+        """
         relay = Relay(self.reactor, self.application, next(self.numbers), self._gone)
         self._relays.add(relay)
-        relay.start(Leg(self.reactor, connection), peer)
+        relay.start(Leg(self.reactor, connection), peer, ends)
 
     def shut(self) -> None:
         """Lets nobody in any more; those inside go on."""
@@ -62,6 +86,9 @@ class Door(ServerFactory):
     def clear(self) -> Deferred[None]:
         """Lets nobody in any more and sends all out: at once, or at the end of their transfer. Fires when empty."""
         self.shut()
+        for newcomer in self._newcomers:
+            newcomer.release().close()
+        self._newcomers.clear()
         for relay in tuple(self._relays):
             relay.tell(Draining())
         if not self._relays:

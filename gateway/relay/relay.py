@@ -9,14 +9,16 @@ from typing import assert_never
 import attrs
 from OpenSSL import SSL
 
+from gateway.data.bandwidth import Throttles
 from gateway.data.channel import DataChannel, Ending, Route, Usage
-from gateway.data.leg import Address, Leg, peer_address
+from gateway.data.leg import Address, Leg, Place, peer_address
 from gateway.data.range import OpenRange
 from gateway.data.secure import Security
 from gateway.ftp.commands import TLS_ALERT, TLS_HANDSHAKE, Command
 from gateway.ftp.lines import LineReader, Unclean
 from gateway.ftp.replies import NotFTP, ReplyAssembler
 from gateway.ftp.telnet import TelnetFilter
+from gateway.guard import proxy
 from gateway.relay.application import Application
 from gateway.relay.deadlines import Deadlines
 from gateway.relay.dial import Attempt, Reactor, dial
@@ -61,27 +63,37 @@ class Relay:
     _working: bool = attrs.field(default=False, init=False)
     _data: Passage | None = attrs.field(default=None, init=False, repr=False)
     _passages: set[Passage] = attrs.field(factory=set, init=False, repr=False)
+    _ends: proxy.Ends = attrs.field(init=False, repr=False)
     _client_address: Address = attrs.field(init=False)
     _client_name: str = attrs.field(init=False, repr=False)
-    _reached: Address = attrs.field(init=False, repr=False)
+    _reached: Address = attrs.field(init=False, repr=False)  # what the client knows, be it a load balancer's
+    _local: Address = attrs.field(init=False, repr=False)
     _left: bool = attrs.field(default=False, init=False, repr=False)
     _client_tls: SessionTLS | None = attrs.field(default=None, init=False, repr=False)
     _origin_tls: OriginSession | None = attrs.field(default=None, init=False, repr=False)
     _opaque: OpenRange | None = attrs.field(default=None, init=False, repr=False)
     _silent: set[Side] = attrs.field(factory=set, init=False, repr=False)  # sides that owe the first byte of TLS
+    _via: str | None = attrs.field(default=None, init=False, repr=False)
     _began: float = attrs.field(default=0.0, init=False, repr=False)
+    _throttles: Throttles | None = attrs.field(init=False, repr=False)
 
-    def start(self, leg: Leg, peer: str) -> None:
-        """Begins the session of the client that came."""
+    def start(self, leg: Leg, peer: Place, told: proxy.Ends | None) -> None:
+        """Begins the session of the client that came.
+
+        :param told: what its PROXY header told; None where the connection is its own.
+        """
         self._began = self.reactor.seconds()
         application = self.application
         self._deadlines = Deadlines(
             self.reactor, application.deadlines, lambda deadline: self.tell(on.DeadlinePassed(deadline))
         )
-        self._client = Side(self.reactor, self, leg, peer)
-        self._client_address = peer_address(peer)
+        self._client = Side(self.reactor, self, leg, peer[0])
+        self._local = peer_address(self._client.local)
+        own = proxy.Ends((peer_address(peer[0]), peer[1]), (self._local, leg.socket.getsockname()[1]))
+        self._ends = told or own
+        self._client_address, self._reached = self._ends.client[0], self._ends.reached[0]
         self._client_name = str(self._client_address)
-        self._reached = peer_address(self._client.local)
+        self._throttles = application.bandwidth.of_session()
         self._judge = ControlSession(
             Setting(
                 name=application.name,
@@ -94,6 +106,7 @@ class Relay:
                 tls=application.tls,
             )
         )
+        self._via = None if told is None else str(own.client[0])
         self.tell(on.Started())
 
     def tell(self, event: on.Event) -> None:
@@ -109,7 +122,7 @@ class Relay:
             self._opaque_received(self._opaque, side, data)
         elif side is not self._client:
             self._reply_lines.feed(data)
-        elif data[0] == TLS_HANDSHAKE and self._commands.empty:
+        elif self._commands.empty and (data[0] == TLS_HANDSHAKE or data.startswith(proxy.SIGNATURE)):
             self._events.append(on.ForeignReceived())
         else:
             self._commands.feed(self._telnet.strip(data))
@@ -241,6 +254,8 @@ class Relay:
 
     def note(self, name: str, fields: Mapping[str, object]) -> None:
         """Writes an event of this session down."""
+        if name == "connect" and self._via is not None:
+            fields = {**fields, "proxy": self._via}
         if name == "disconnect":
             fields = {**fields, "duration": round(self.reactor.seconds() - self._began, 6)}
         self.application.note(name, {"session": self.number, "client": self._client_name, **fields})
@@ -261,6 +276,8 @@ class Relay:
             self.tell(on.OriginFailed(answer))
             return
         self._origin = Side(self.reactor, self, answer, address)
+        if header := self.application.control_header(self._ends):
+            self._origin.send(header)
         self.tell(on.OriginConnected(peer_address(address)))
 
     def _start_client_tls(self, data: bytes) -> None:
@@ -296,10 +313,12 @@ class Relay:
             return
         self._opaque = OpenRange(
             application.data_ports,
-            application.data_host(self._reached),
+            application.data_host(self._local),
             application.peers(self._client_address),
             self._opaque_came,
             lambda port, address: self.stranger(port, address),
+            application.is_proxy,
+            lambda port, address, reason: self.header_refused(port, address, reason),
         )
         self._silent = {side for side in (self._client, self._origin) if side is not None}
         missing = self._opaque.open(application.ports.public)
@@ -349,10 +368,13 @@ class Relay:
         application = self.application
         tls = self._origin_tls
         return Route(
-            public=(application.data_host(self._reached), public_port),
+            public=(application.data_host(self._local), public_port),
             origin=(self._origin.peer, origin_port),
             source=self._origin.local,
             peers=application.peers(self._client_address),
+            is_proxy=application.is_proxy,
+            header=application.data_header(proxy.Ends(self._ends.client, (self._reached, public_port))),
+            throttles=self._throttles,
             connect_timeout=application.connect_timeout,
             accept_timeout=application.accept_timeout,
             stall_timeout=application.stall_timeout,
@@ -405,6 +427,10 @@ class Relay:
         """Somebody who is not awaited knocked at a data port."""
         self.note("strangerRefused", {"stranger": str(address), "port": port})
 
+    def header_refused(self, port: int, address: Address, reason: str) -> None:
+        """A load balancer's connection to a data port told in no PROXY header whose it is."""
+        self.note("proxyHeaderRefused", {"proxy": str(address), "port": port, "reason": reason})
+
     def data_host(self) -> on.Event:
         """The event that says the data port listens."""
         return on.DataListening(self.application.passive_host(self._reached))
@@ -438,6 +464,10 @@ class Passage:
     def data_stranger(self, address: Address) -> None:
         """Somebody else knocked."""
         self.relay.stranger(self.route.public[1], address)
+
+    def data_header_refused(self, address: Address, reason: str) -> None:
+        """A load balancer passed on a connection without saying whose."""
+        self.relay.header_refused(self.route.public[1], address, reason)
 
     def data_refused(self, address: Address, reason: str) -> None:
         """A connection from the client's address did not become secure."""

@@ -26,6 +26,8 @@ from tests.tls import certificates
 OPERATIONS = ROOT / "docs" / "operations.rst"
 PORTS = range(28000, 28021)
 OTHER_PORTS = range(28030, 28035)
+BALANCED = '[application.proxy_protocol]\naccept_from = ["127.0.0.1/32"]'
+HEADER = b"PROXY TCP4 203.0.113.9 198.51.100.7 50000 21\r\n"
 
 
 def first_column(name: str) -> set[str]:
@@ -101,6 +103,7 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, A
             + at("127.0.0.5", "unreachable", ("127.0.0.3", 1), PORTS)
             + at("127.0.0.6", "named", origin.address, PORTS, 'public_address = "ftp.example.com"')
             + at("127.0.0.9", "secure", origin.address, PORTS, ftps.table("flexible"))
+            + at("127.0.0.10", "balanced", origin.address, PORTS, BALANCED)
             + at("127.0.0.8", "unseen", origin.address, PORTS, ftps.table("passthrough"))
         ) as running,
     ):
@@ -132,6 +135,16 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, A
                 ftp.retrbinary("RETR file", bytes)  # ftplib resumes no session
             with pytest.raises(error_perm, match="522"):
                 ftp.voidresp()
+        with Conversation.to(running.places["balanced"]) as client:
+            client.send(b"NOOP\r\n")
+            running.journal.wait("proxyHeaderRefused")
+        with Conversation.to(running.places["balanced"]) as client:
+            client.send(HEADER)
+            client.login()
+            _, port = parse229(client.ask(b"EPSV").decode(), running.places["balanced"])
+            with socket.create_connection(("127.0.0.10", port)) as data:
+                data.sendall(b"content")
+                running.journal.wait("proxyHeaderRefused", 2)
         with Conversation.to(running.places["unseen"]) as client:
             assert client.reply().startswith(b"220")
             assert client.ask(b"AUTH TLS").startswith(b"234")
@@ -140,7 +153,7 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, A
         running.journal.wait("publicAddressChanged")
         addresses["ftp.example.com"] = "::1"  # which no 227 can name
         running.journal.wait("publicAddressUnresolved")
-        running.journal.wait("disconnect", 6)
+        running.journal.wait("disconnect", 7)
         return [record for event in set(noted()) for record in running.journal.all(event)]
 
 

@@ -34,6 +34,8 @@ class Owner:
 
     def data_stranger(self, address: Address) -> None: ...
 
+    def data_header_refused(self, address: Address, reason: str) -> None: ...
+
     def data_refused(self, address: Address, reason: str) -> None: ...
 
     def data_ended(self, usage: Usage) -> None:
@@ -54,6 +56,9 @@ def opened(ports: DataPorts) -> tuple[DataChannel, Owner]:
         origin=("127.0.0.2", PORT),
         source="127.0.0.1",
         peers=ip_network(CLIENT),
+        is_proxy=lambda address: False,
+        header=b"",
+        throttles=None,
         secure_origin=None,
         secure_client=False,
         connect_timeout=10,

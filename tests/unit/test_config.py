@@ -83,6 +83,7 @@ login_failures = 5
 login_failure_window = 300
 ban = 600
 bandwidth_per_session = 0
+bandwidth = 0
 
 [application.commands]
 allow = []
@@ -113,12 +114,6 @@ connects_per_minute_per_client = 1
 login_failures = 3
 login_failure_window = 60
 ban = 60
-bandwidth_per_session = 1000
-
-[application.proxy_protocol]
-accept_from = ["10.0.0.0/8"]
-send_control = "v1"
-send_data = "v2"
 
 [[application.access]]
 action = "deny"
@@ -659,12 +654,20 @@ def test_everything_not_built_is_refused_by_its_path() -> None:
             f"limits.login_failures: {later}",
             f"limits.login_failure_window: {later}",
             f"limits.ban: {later}",
-            f"limits.bandwidth_per_session: {later}",
-            f"proxy_protocol.accept_from: {later}",
-            'proxy_protocol.send_control: "v1" is not available in this version; only "off" is',
-            'proxy_protocol.send_data: "v2" is not available in this version; only "off" is',
             f"access: {later}",
         )
+    )
+
+
+def test_bandwidth() -> None:
+    limits = {"bandwidth_per_session": 1000, "bandwidth": 100000}
+    assert read(limits=limits).limits == Limits(bandwidth_per_session=1000, bandwidth=100000)
+
+
+def test_proxy_protocol() -> None:
+    headers = read(proxy_protocol={"accept_from": ["10.0.0.0/8", "::1/128"], "send_control": "v1", "send_data": "v2"})
+    assert headers.proxy_protocol == ProxyProtocol(
+        (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("::1/128")), ProxyHeader.V1, ProxyHeader.V2
     )
 
 
@@ -676,7 +679,6 @@ def test_switching_off_what_is_not_built_is_no_mistake() -> None:
 def test_what_is_not_built_is_structured_all_the_same() -> None:
     strict = converter(DIRECTORY)
     assert strict.structure("drop", AccessDenied) is AccessDenied.DROP
-    assert strict.structure("v2", ProxyHeader) is ProxyHeader.V2
     assert strict.structure([{"action": "deny", "networks": ["10.0.0.0/8", "::/0"]}], tuple[AccessRule, ...]) == (
         AccessRule(AccessAction.DENY, (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("::/0"))),
     )
@@ -870,6 +872,14 @@ def test_public_address_that_is_not_public(ipv4_settings: Path, public: str) -> 
     assert advice(ipv4_settings, public_address=public) == [
         f'public_address: "{public}" cannot be reached from the internet'
     ]
+
+
+@pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0"])
+def test_a_header_from_everyone(ipv4_settings: Path, network: str) -> None:
+    headers = {"accept_from": ["10.0.0.0/8", network]}
+    anyone = f"whoever connects from {network} can pass for any client; name the balancers alone"
+    assert advice(ipv4_settings, proxy_protocol=headers) == [f"proxy_protocol.accept_from: {anyone}"]
+    assert advice(ipv4_settings, proxy_protocol={"accept_from": ["10.0.0.0/8"]}) == []
 
 
 @pytest.mark.parametrize("public", ["192.0.2.1", "172.32.0.1", "ftp.example.com"])

@@ -10,21 +10,27 @@ from typing import Any, cast
 
 import attrs
 import pytest
-from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.internet.error import ConnectionLost
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
+from gateway.data import port
+from gateway.data.dial import Reactor
 from gateway.data.leg import Address
 from gateway.data.port import DataPorts, Network
+from tests.scripted import reset
 
 PLACE = ("127.0.0.1", 0)  # the system chooses a port; all who come here share that
 
 
-@attrs.define(eq=False)
-class Reactor:
-    """The readers that a reactor watches."""
+class Loop(Clock):
+    """A reactor that watches these readers."""
 
-    readers: list[Any] = attrs.field(factory=list)
+    def __init__(self) -> None:
+        super().__init__()
+        self.readers: list[Any] = []
 
     def addReader(self, reader: IReadDescriptor) -> None:
         self.readers.append(reader)
@@ -42,6 +48,7 @@ class Guest:
     lasting: bool = False
     spoke: float = 0.0
     busy: bool = False
+    proxies: Network | None = None
     told: list[str] = attrs.field(factory=list)
     connections: list[socket.socket] = attrs.field(factory=list)
     on_listening: Callable[[], None] = lambda: None
@@ -57,6 +64,12 @@ class Guest:
     def stranger(self, address: Address) -> None:
         self.told.append(f"stranger {address}")
 
+    def is_proxy(self, address: Address) -> bool:
+        return self.proxies is not None and address in self.proxies
+
+    def header_refused(self, address: Address, reason: str) -> None:
+        self.told.append(f"header refused {address}: {reason}")
+
     def superseded(self) -> None:
         self.told.append("superseded")
 
@@ -70,12 +83,12 @@ def guest(peers: str | None = "127.0.0.1", **more: Any) -> Guest:
 class House:
     """Data ports, and the reactor that watches them."""
 
-    reactor: Reactor = attrs.field(factory=Reactor)
+    reactor: Loop = attrs.field(factory=Loop)
     ports: DataPorts = attrs.field(init=False)
     guests: list[Guest] = attrs.field(factory=list)
 
     def __attrs_post_init__(self) -> None:
-        self.ports = DataPorts(cast(IReactorFDSet, self.reactor))
+        self.ports = DataPorts(cast(Reactor, self.reactor))
 
     def open(self, *guests: Guest) -> None:
         """They come, one after another."""
@@ -90,10 +103,10 @@ class House:
 
     def knock(self) -> socket.socket:
         """Somebody connects from 127.0.0.1."""
-        [port] = self.reactor.readers
-        knocking = socket.create_connection(port.socket.getsockname())
-        port.socket.setblocking(True)  # it is on its way
-        port.doRead()
+        listening = self.reactor.readers[0]
+        knocking = socket.create_connection(listening.socket.getsockname())
+        listening.socket.setblocking(True)  # it is on its way
+        listening.doRead()
         return knocking
 
     def close(self) -> None:
@@ -116,11 +129,11 @@ def test_a_port_listens_only_while_somebody_is_awaited(house: House) -> None:
     one = guest()
     house.open(one)
     assert one.told == ["listening"]
-    [port] = house.reactor.readers
-    assert verifyObject(IReadDescriptor, port)
-    assert port.fileno() == port.socket.fileno() and port.logPrefix() == "data port"
+    [listening] = house.reactor.readers
+    assert verifyObject(IReadDescriptor, listening)
+    assert listening.fileno() == listening.socket.fileno() and listening.logPrefix() == "data port"
     house.leave(one)
-    assert house.reactor.readers == [] and port.socket.fileno() < 0
+    assert house.reactor.readers == [] and listening.socket.fileno() < 0
     house.open(one)
     assert one.told == ["listening"] * 2
 
@@ -263,11 +276,124 @@ def test_the_last_one_leaves_as_soon_as_it_is_let_in(house: House) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_both_families(host: str) -> None:
-    reactor = Reactor()
-    ports = DataPorts(cast(IReactorFDSet, reactor))
+    reactor = Loop()
+    ports = DataPorts(cast(Reactor, reactor))
     one = guest(host)
     ports.open((host, 0), one)
     assert ip_address(reactor.readers[0].socket.getsockname()[0]) == ip_address(host)
     ports.leave((host, 0), one)
     ports.leave((host, 0), one)
     assert reactor.readers == []
+
+
+# Behind a load balancer
+
+PROXY = "127.0.0.1/32"
+HEADER = b"PROXY TCP4 203.0.113.9 198.51.100.7 50000 21\r\n"
+
+
+def told(house: House, readers: int = 1) -> Any:
+    """The newest of those that await a header."""
+    _, *newcomers = house.reactor.readers
+    assert len(newcomers) == readers
+    return newcomers[-1]
+
+
+def awaited(**more: Any) -> Guest:
+    """Awaits a client behind the balancer at 127.0.0.1."""
+    return guest("203.0.113.9", proxies=ip_network(PROXY), **more)
+
+
+def test_a_header_tells_who_came(house: House) -> None:
+    one = awaited()
+    house.open(one)
+    with house.knock() as knocking:
+        newcomer = told(house)
+        assert verifyObject(IReadDescriptor, newcomer)
+        assert (newcomer.fileno(), newcomer.logPrefix()) == (newcomer.connection.fileno(), "ftp")
+        newcomer.doRead()  # in vain
+        for piece in (HEADER[:10], HEADER[10:] + b"content"):
+            assert one.told == ["listening"]
+            knocking.sendall(piece)
+            newcomer.doRead()
+        assert one.told == ["listening", "accepted 203.0.113.9"]
+        assert one.connections[0].recv(100) == b"content"
+        assert len(house.reactor.readers) == 1 and house.reactor.getDelayedCalls() == []
+
+
+def test_what_was_read_of_a_header_is_not_told_of_again(house: House) -> None:
+    house.open(awaited())
+    with house.knock() as knocking:
+        knocking.sendall(HEADER[:10])
+        newcomer = told(house)
+        newcomer.doRead()
+        with pytest.raises(BlockingIOError):
+            newcomer.connection.recv(1)
+
+
+def test_a_header_of_its_own_is_the_balancers(house: House) -> None:
+    one = guest(proxies=ip_network(PROXY))
+    house.open(one)
+    with house.knock() as knocking:
+        knocking.sendall(b"PROXY UNKNOWN\r\n")
+        told(house).doRead()
+        assert one.told == ["listening", "accepted 127.0.0.1"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "happens", "refused"),
+    [
+        (b"GET", socket.socket.fileno, ["header refused 127.0.0.1: no PROXY header"]),
+        (b"PROXY", socket.socket.close, ["header refused 127.0.0.1: closed in the middle of its header"]),
+        (b"PROXY", reset, ["header refused 127.0.0.1: closed in the middle of its header"]),
+        (b"", socket.socket.close, []),
+        (b"", reset, []),
+    ],
+)
+def test_a_newcomer_without_a_header(
+    house: House, sent: bytes, happens: Callable[[socket.socket], object], refused: list[str]
+) -> None:
+    one = awaited()
+    house.open(one)
+    with house.knock() as knocking:
+        newcomer = told(house)
+        if sent:
+            knocking.sendall(sent)
+            newcomer.doRead()
+        happens(knocking)
+        if not newcomer.connection.fileno() < 0:
+            newcomer.doRead()
+    assert one.told == ["listening", *refused]
+    assert newcomer.connection.fileno() < 0
+    assert len(house.reactor.readers) == 1 and house.reactor.getDelayedCalls() == []
+
+
+def test_a_header_that_does_not_come(house: House) -> None:
+    one = awaited()
+    house.open(one)
+    with house.knock(), house.knock():
+        told(house, 2).connectionLost(Failure(ConnectionLost()))
+        house.reactor.advance(2.9)
+        assert one.told == ["listening"]
+        house.reactor.advance(0.2)
+        assert one.told[1:] == ["header refused 127.0.0.1: no complete header within 3 seconds"]
+
+
+def test_too_many_newcomers(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(port, "_BACKLOG", 2)
+    one = awaited()
+    house.open(one)
+    with house.knock(), house.knock(), house.knock() as third:
+        assert third.recv(1) == b""
+        assert one.told == ["listening", "header refused 127.0.0.1: too many connections without one"]
+        told(house, 2)
+
+
+def test_newcomers_go_with_the_port(house: House) -> None:
+    one = awaited()
+    house.open(one)
+    with house.knock() as knocking:
+        house.leave(one)
+        assert knocking.recv(1) == b""
+    assert house.reactor.readers == [] and house.reactor.getDelayedCalls() == []
+    assert one.told == ["listening"]

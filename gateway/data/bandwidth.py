@@ -1,0 +1,93 @@
+"""How many bytes in a second data connections may move, and when they may go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+from gateway.data.pump import CHUNK
+
+BURST = 0.25  # seconds: what is not used is kept for that long, and may go at once
+
+# What one flow moves before it waits again. Small portions keep the waits of many flows short; no wait is shorter
+# than a tick, so that a fast flow is not woken up all the time.
+_PORTION = 16 * 1024  # bytes
+TICK = 0.01  # seconds
+
+
+@attrs.define(eq=False)
+class Bucket:
+    """A token bucket, out of which flows take what they have moved already; the debt is theirs to wait off.
+
+    Each waits for its own portion behind those of the others, so they take turns.
+
+    :param rate: bytes in a second.
+    :param seconds: the clock.
+    """
+
+    rate: int
+    seconds: Callable[[], float] = attrs.field(repr=False)
+    _settled: float = attrs.field(default=float("-inf"), init=False)  # when all that was taken is paid for
+
+    @property
+    def portion(self) -> int:
+        """How many bytes to move at the most before they are taken out."""
+        return int(min(max(min(self.rate * BURST, _PORTION), self.rate * TICK, 1), CHUNK))
+
+    def take(self, count: int) -> float:
+        """Takes out ``count`` bytes; how many seconds to wait now, none where it is not above 0."""
+        now = self.seconds()
+        self._settled = max(self._settled, now - BURST) + count / self.rate
+        return self._settled - now
+
+
+@attrs.frozen
+class Throttle:
+    """All that limits one direction of a session."""
+
+    buckets: tuple[Bucket, ...]
+
+    @property
+    def portion(self) -> int:
+        """How many bytes to move at the most before they are taken out."""
+        return min(bucket.portion for bucket in self.buckets)
+
+    def take(self, count: int) -> float:
+        """Takes out ``count`` bytes; how many seconds to wait now, none where it is not above 0."""
+        return max(bucket.take(count) for bucket in self.buckets)
+
+
+@attrs.frozen
+class Throttles:
+    """A session's."""
+
+    to_client: Throttle
+    to_origin: Throttle
+
+
+@attrs.define
+class Bandwidth:
+    """What the data of one application is limited to, each direction by itself. Bytes in a second; 0 is no limit.
+
+    :param total: of all its sessions together.
+    """
+
+    total: int
+    per_session: int
+    seconds: Callable[[], float] = attrs.field(repr=False, eq=False)
+    _shared: tuple[tuple[Bucket, ...], tuple[Bucket, ...]] = attrs.field(init=False, repr=False, eq=False)
+
+    @_shared.default
+    def _of_all_sessions(self) -> tuple[tuple[Bucket, ...], tuple[Bucket, ...]]:
+        return self._bucket(self.total), self._bucket(self.total)
+
+    def of_session(self) -> Throttles | None:
+        """What limits a new session; None where nothing does."""
+        if not self.total and not self.per_session:
+            return None
+        to_client, to_origin = (Throttle((*shared, *self._bucket(self.per_session))) for shared in self._shared)
+        return Throttles(to_client, to_origin)
+
+    def _bucket(self, rate: int) -> tuple[Bucket, ...]:
+        return (Bucket(rate, self.seconds),) if rate else ()

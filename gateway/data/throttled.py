@@ -1,0 +1,66 @@
+"""A pump that is held to a bandwidth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from gateway.data.bandwidth import TICK, Throttle
+from gateway.data.leg import Leg
+from gateway.data.pump import CHUNK, Pump
+
+
+@attrs.define(eq=False)
+class ThrottledPump:
+    """Says of a source that has to wait that it has nothing now, and does not watch it until then.
+
+    What is not read stays in the source's socket, whose sender is slowed down by TCP.
+
+    :param waited: called at the end of each wait.
+    """
+
+    clock: IReactorTime = attrs.field(repr=False)
+    pump: Pump
+    throttle: Throttle
+    waited: Callable[[], None] = attrs.field(repr=False)
+    _timer: IDelayedCall | None = attrs.field(default=None, init=False, repr=False)
+
+    @property
+    def pending(self) -> int:
+        """How many bytes were taken from the source and not yet given to the sink."""
+        return self.pump.pending
+
+    @property
+    def held(self) -> bool:
+        """Whether it waits for the bandwidth, and not for its legs."""
+        return self._timer is not None
+
+    def fill(self, source: Leg, most: int = CHUNK) -> int:
+        """Takes what the source has, where it may now."""
+        if self._timer is not None:
+            source.watch_reads(False)
+            raise BlockingIOError
+        filled = self.pump.fill(source, min(most, self.throttle.portion))
+        wait = self.throttle.take(filled) if filled else 0
+        if wait > 0:
+            self._timer = self.clock.callLater(max(wait, TICK), self._go_on, source)
+        return filled
+
+    def drain(self, sink: Leg) -> int:
+        """Gives the sink what it takes."""
+        return self.pump.drain(sink)
+
+    def close(self) -> None:
+        """Lets its resources go, and waits for nothing any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self.pump.close()
+
+    def _go_on(self, source: Leg) -> None:
+        self._timer = None
+        self.waited()
+        if not self.pending:  # else the source is read once the sink took that
+            source.watch_reads(True)
