@@ -543,6 +543,7 @@ def test_a_certificate_must_be_given(mode: str) -> None:
         ("origin_implicit", True, ("full", "strict")),
         ("origin_certificate", str(Path(CHAIN).with_name("both.pem")), ("full", "strict")),
     ],
+    ids=["implicit", "require", "origin_ca", "origin_name", "origin_implicit", "origin_certificate"],
 )
 def test_keys_that_do_nothing_in_a_mode(key: str, value: object, modes: tuple[str, ...]) -> None:
     Path(CHAIN).with_name("both.pem").write_bytes(Path(CHAIN).read_bytes() + Path(KEY).read_bytes())
