@@ -136,9 +136,12 @@ def test_a_denied_client_that_stays_is_closed(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_denied_client_that_stays_does_not_hold_up_the_end() -> None:
-    with contextlib.ExitStack() as later, unreached(deny("127.0.0.0/8")) as running:
-        client = later.enter_context(connect(running.address))
-        assert client.recv(100) == DENIED
+    with contextlib.ExitStack() as later:
+        with unreached(deny("127.0.0.0/8")) as running:
+            client = later.enter_context(connect(running.address))
+            assert client.recv(100) == DENIED
+        turn()
+        assert in_reactor(reactor.getDelayedCalls) == []
 
 
 def test_of_a_crowd_only_some_are_told(monkeypatch: pytest.MonkeyPatch) -> None:

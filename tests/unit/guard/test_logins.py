@@ -30,10 +30,10 @@ def test_the_last_one_is_a_ban() -> None:
 
 
 def test_after_a_ban_the_count_begins_anew() -> None:
-    logins = FailedLogins()
+    logins, limits = FailedLogins(), LoginLimits(failures=5, window=300.0, ban=10.0)
     for _ in range(5):
-        logins.count(A, LIMITS, 0.0)
-    assert logins.count(A, LIMITS, 600.0) == Consequence()
+        logins.count(A, limits, 0.0)
+    assert logins.count(A, limits, 10.0) == Consequence()
 
 
 def test_another_session_of_a_banned_client_has_one_try_and_begins_no_new_ban() -> None:
