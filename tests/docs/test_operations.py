@@ -108,7 +108,7 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, A
             at("127.0.0.1", "right", origin.address, PORTS)
             + at("127.0.0.4", "out-of-range", origin.address, OTHER_PORTS)
             + at("127.0.0.5", "unreachable", ("127.0.0.3", 1), PORTS)
-            + at("127.0.0.10", "guarded", origin.address, PORTS, GUARDED)
+            + at("127.0.0.11", "guarded", origin.address, PORTS, GUARDED)
             + at("127.0.0.6", "named", origin.address, PORTS, 'public_address = "ftp.example.com"')
             + at("127.0.0.9", "secure", origin.address, PORTS, ftps.table("flexible"))
             + at("127.0.0.10", "balanced", origin.address, PORTS, BALANCED)

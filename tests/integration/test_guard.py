@@ -124,6 +124,20 @@ def test_a_client_that_speaks_tls_at_once_is_not_told_in_the_clear() -> None:
         filtered(running, client=CLIENT, reason="access", network="127.0.0.0/8")
 
 
+def test_behind_a_load_balancer_it_is_the_clients_address_that_counts() -> None:
+    rules = deny("203.0.113.0/24") + '\nproxy_protocol = { accept_from = ["127.0.0.1"] }'
+    with unreached(rules) as running, connect(running.address) as client:
+        client.sendall(b"PROXY TCP4 203.0.113.9 192.0.2.1 50000 21\r\n")
+        assert read_all(client) == DENIED
+        filtered(running, client="203.0.113.9", reason="access", network="203.0.113.0/24")
+    rules = deny("127.0.0.0/8") + '\nproxy_protocol = { accept_from = ["127.0.0.1"] }'
+    with ScriptedOrigin.at() as origin, gateway(application(origin.address, PORTS, more=rules)) as running:
+        with connect(running.address) as client:
+            client.sendall(b"PROXY TCP4 203.0.113.9 192.0.2.1 50000 21\r\n")
+            origin.accept().close()
+        assert running.journal.wait("connect")["client"] == "203.0.113.9"
+
+
 def test_a_denied_client_that_stays_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sides, "LINGER", 0.2)
     with unreached(deny("127.0.0.0/8")) as running, connect(running.address) as client:
