@@ -5,8 +5,8 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 
 from gateway.data import pump
-from gateway.guard import proxy
-from gateway.relay import relay
+from gateway.guard import clients, proxy
+from gateway.relay import door, relay
 from gateway.session import control
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
@@ -32,6 +32,10 @@ _limits = {
     "max-queued": control.MAX_QUEUED,
     "grows-at": pump.BUFFER // 1024,
     "max-unclean": control.MAX_UNCLEAN,
+    "max-unknown": control.MAX_UNKNOWN,
+    "max-events": relay.MAX_EVENTS,
+    "max-turned-away": door.MAX_TURNED_AWAY,
+    "max-clients": clients.MAX_CLIENTS,
     "max-command": relay.MAX_COMMAND,
     "max-reply-line": relay.MAX_REPLY_LINE,
     "max-reply-lines": relay.MAX_REPLY_LINES,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import encodings.idna  # noqa: F401  # what resolves a name imports it when it is needed, too late behind --chroot
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
@@ -20,12 +21,27 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gateway import config
-from gateway.config import Config, ConfigError, DataPeer, DataSessionReuse, ProxyHeader, Tls, TlsMode, TlsRequirement
+from gateway.config import (
+    AccessAction,
+    AccessDenied,
+    Config,
+    ConfigError,
+    DataPeer,
+    DataSessionReuse,
+    ProxyHeader,
+    Tls,
+    TlsMode,
+    TlsRequirement,
+)
 from gateway.config.security import TERMINATING, TO_ORIGIN, certificate_files
 from gateway.data.bandwidth import Bandwidth
 from gateway.data.leg import Address
 from gateway.data.port import DataPorts, Network
 from gateway.guard import proxy
+from gateway.guard.access import AccessRule, AccessRules
+from gateway.guard.admission import Guard, Known, Limits
+from gateway.guard.counts import Sessions
+from gateway.guard.logins import LoginLimits
 from gateway.observe.journal import Journal, JSONLinesSink, LogSink
 from gateway.observe.systemd import notify
 from gateway.relay.application import Application
@@ -74,6 +90,8 @@ class Gateway(Service):
     _events_path: str | None = attrs.field(default=None, init=False, repr=False)
     _over: Deferred[None] = attrs.field(factory=Deferred, init=False, repr=False)
     _data_ports: DataPorts = attrs.field(init=False, repr=False)
+    _sessions: Sessions = attrs.field(factory=Sessions, init=False, repr=False)
+    _known: dict[str, Known] = attrs.field(factory=dict, init=False, repr=False)  # of clients, by application
     _numbers: Iterator[int] = attrs.field(factory=lambda: count(1), init=False, repr=False)
     _log: Logger = attrs.field(factory=lambda: Logger("gateway"), init=False, repr=False)
 
@@ -181,7 +199,8 @@ class Gateway(Service):
         doors: dict[str, Door] = {}
         try:
             for application in wanted.applications:
-                running = self._application(application, publics)
+                guard = self._guard(application, wanted.limits.sessions)
+                running = self._application(application, publics, guard)
                 for place in application.listen:
                     door = doors[place] = Door(self.reactor, running, application.timeouts.drain, self._numbers)
                     if place not in self._doors:
@@ -190,6 +209,7 @@ class Gateway(Service):
             for door in doors.values():
                 door.shut()
             raise
+        self._data_ports.limit = wanted.limits.data_ports
         self._resolve(publics)
         self._change_doors(doors)
 
@@ -239,7 +259,27 @@ class Gateway(Service):
     def _note_public(self, name: str, fields: Mapping[str, object]) -> None:
         self._journal.note(name, fields)
 
-    def _application(self, wanted: config.Application, publics: Mapping[str, PublicAddress]) -> Application:
+    def _guard(self, wanted: config.Application, all_sessions: int) -> Guard:
+        limits = wanted.limits
+        return Guard(
+            access=AccessRules.of(
+                AccessRule(rule.action is AccessAction.DENY, rule.networks) for rule in wanted.access
+            ),
+            silent=wanted.access_denied is AccessDenied.DROP,
+            limits=Limits(
+                all_sessions,
+                limits.sessions,
+                limits.sessions_per_client,
+                limits.connects_per_minute_per_client,
+                LoginLimits(limits.login_failures, limits.login_failure_window, limits.ban),
+            ),
+            known=self._known.setdefault(wanted.name, Known(self._sessions)),
+            clock=time.monotonic,
+        )
+
+    def _application(
+        self, wanted: config.Application, publics: Mapping[str, PublicAddress], guard: Guard
+    ) -> Application:
         timeouts, commands, tls, headers = wanted.timeouts, wanted.commands, wanted.tls, wanted.proxy_protocol
 
         def note(name: str, fields: Mapping[str, object]) -> None:
@@ -274,6 +314,7 @@ class Gateway(Service):
             tls=_terms(tls),
             client_tls=_client_tls(tls, lambda reason: note("tlsError", {"side": "certificate", "reason": reason})),
             origin_tls=_origin_tls(tls, wanted.origin.host),
+            guard=guard,
             data_resumption=tls.data_session_reuse is DataSessionReuse.REQUIRED,
             note=note,
         )

@@ -26,14 +26,9 @@ class ConfigurationReference(SphinxDirective):
 def _section(section: Section) -> Iterator[str]:
     heading = f"``[[{section.path}]]``" if _repeated(section.path) else f"``[{section.path}]``"
     yield from (f".. _configuration-{section.path}:", "", heading, "-" * len(heading), "", _literal(section.doc), "")
-    built = any(entry.built for entry in section.entries)
-    if not built:
-        yield from ("**Not built yet:** a value that asks for any of this is refused.", "")
     for entry in section.entries:
         yield from (f".. confval:: {section.path}.{entry.key}", "")
         yield from (f"   | {_literal(entry.doc)}", f"   | {_value(entry)}", "")
-        if built and not entry.built:
-            yield from ("   **Not built yet:** a value that asks for this is refused.", "")
 
 
 def _value(entry: Entry) -> str:

@@ -6,7 +6,7 @@ name of the key is not the attribute's.
 
 from collections.abc import Iterator
 from enum import Enum
-from typing import Any, Final, TypeGuard, get_args, get_origin
+from typing import Any, TypeGuard, get_args, get_origin
 
 import attrs
 from attrs import field, frozen
@@ -185,7 +185,9 @@ class Tls:
 
 @frozen
 class Limits:
-    """How much of the gateway clients may use. 0 is no limit."""
+    """How much of the application clients may use. 0 is no limit. One client is one IPv4 address, or the /64 of one
+    IPv6 address.
+    """
 
     sessions: Count = field(
         default=0,
@@ -193,23 +195,28 @@ class Limits:
     )
     sessions_per_client: Count = field(
         default=0,
-        metadata={"doc": "Sessions at the same time from one client address."},
+        metadata={"doc": "Sessions at the same time of one client."},
     )
     connects_per_minute_per_client: Count = field(
         default=0,
-        metadata={"doc": "New control connections in a minute from one client address."},
+        metadata={
+            "doc": "Control connections of one client in a minute: so many at once, then one in each such part of it."
+        },
     )
     login_failures: Count = field(
         default=5,
-        metadata={"doc": "Failed logins (530 to PASS) from one client address before it is banned."},
+        metadata={
+            "doc": "The failed login (530 to PASS) of one client that ends its session and bans it. Each one but the "
+            "first is answered later than the one before; 0: neither, and running bans are lifted."
+        },
     )
     login_failure_window: Delay = field(
         default=300.0,
-        metadata={"doc": "The time within which failed logins are counted."},
+        metadata={"doc": "Seconds within which failed logins are counted; one that succeeds does not begin anew."},
     )
     ban: Delay = field(
         default=600.0,
-        metadata={"doc": "How long a banned address is refused."},
+        metadata={"doc": "Seconds for which a banned client is refused; 0: it may come back at once."},
     )
     bandwidth_per_session: Count = field(
         default=0,
@@ -259,7 +266,9 @@ class ProxyProtocol:
 
 @frozen
 class AccessRule:
-    """Which clients may connect. The first rule that names the client's address decides; without one it may."""
+    """Which clients may connect. The first rule that names the client's address decides; without one it may connect.
+    The table is repeated for each rule.
+    """
 
     action: AccessAction = field(
         metadata={"doc": "What happens to these clients."},
@@ -301,7 +310,10 @@ class Application:
     )
     access_denied: AccessDenied = field(
         default=AccessDenied.REPLY,
-        metadata={"doc": "What a client gets that `access` denies: reply: a 421; drop: a closed connection."},
+        metadata={
+            "doc": "What a client gets that `access` denies: reply: a 421; drop: a closed connection, as with "
+            "`tls.implicit` either way."
+        },
     )
     data_peer: DataPeer = field(
         default=DataPeer.ADDRESS,
@@ -323,6 +335,20 @@ class Application:
 
 
 @frozen
+class GatewayLimits:
+    """How much all applications together may use. 0 is no limit."""
+
+    sessions: Count = field(
+        default=0,
+        metadata={"doc": "Sessions at the same time."},
+    )
+    data_ports: Count = field(
+        default=0,
+        metadata={"doc": "Data ports that listen at the same time; when there are so many, PASV and EPSV get 425."},
+    )
+
+
+@frozen
 class Events:
     """The record of what happened, one JSON object a line."""
 
@@ -337,22 +363,8 @@ class Config:
     """Keys of the whole gateway."""
 
     applications: tuple[Application, ...] = field(metadata={"key": "application"})
+    limits: GatewayLimits = field(factory=GatewayLimits)
     events: Events = field(factory=Events)
-
-
-#: What can be written and is checked but does nothing yet: whole tables, or keys. A feature that lands leaves it.
-NOT_BUILT: Final = frozenset(
-    {
-        "application.access",
-        "application.access_denied",
-        "application.limits.sessions",
-        "application.limits.sessions_per_client",
-        "application.limits.connects_per_minute_per_client",
-        "application.limits.login_failures",
-        "application.limits.login_failure_window",
-        "application.limits.ban",
-    }
-)
 
 
 def key(attribute: "attrs.Attribute[Any]") -> str:

@@ -18,7 +18,7 @@ from cattrs.errors import (
 )
 
 from gateway.config import checks
-from gateway.config.keys import Application, Config, is_table, key
+from gateway.config.keys import Application, Config, is_table, key, table_in
 from gateway.config.structure import converter
 from gateway.config.values import quoted
 
@@ -118,7 +118,7 @@ def _readable(strict: Converter, table: type, value: object) -> dict[str, Any]:
                 found[name] = attribute.default
         elif is_table(kind):
             found[name] = _readable(strict, kind, value[name])
-        else:
+        elif table_in(kind) is None:  # nothing is between keys and the rules of a long list
             with suppress(ValueError, BaseValidationError):
                 found[name] = strict.structure(value[name], kind)
     return found

@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_args, get_origin
 import attrs
 from attrs import frozen
 
-from gateway.config.keys import NOT_BUILT, key, table_in, tables
+from gateway.config.keys import key, table_in, tables
 from gateway.config.values import quoted
 
 
@@ -18,14 +18,12 @@ class Entry:
 
     :param form: how its value is written.
     :param default: in TOML; "left out" where leaving it out means something of its own; None where it is required.
-    :param built: whether this version does anything with it.
     """
 
     key: str
     form: str
     default: str | None
     doc: str
-    built: bool
 
 
 @frozen
@@ -46,9 +44,8 @@ def reference() -> Iterator[Section]:
 
 def _entry(path: str, attribute: "attrs.Attribute[Any]") -> Entry:
     name = key(attribute)
-    built = NOT_BUILT.isdisjoint((path, f"{path}.{name}"))
     default = None if attribute.default is attrs.NOTHING else _toml(attribute.default)
-    return Entry(name, _form(attribute.type), default, attribute.metadata["doc"], built)
+    return Entry(name, _form(attribute.type), default, attribute.metadata["doc"])
 
 
 def _form(kind: Any) -> str:

@@ -16,7 +16,7 @@ from cattrs import Converter
 from cattrs.errors import BaseValidationError, IterableValidationError, IterableValidationNote
 from cattrs.gen import make_dict_structure_fn, override
 
-from gateway.config.keys import NOT_BUILT, is_table, key, table_in, tables
+from gateway.config.keys import key, table_in
 from gateway.config.values import DataPorts, Endpoint, File, port_range, quoted
 
 _TOML_TYPES = {
@@ -30,8 +30,6 @@ _TOML_TYPES = {
     datetime.date: "a date",
     datetime.time: "a time",
 }
-
-_PATHS = {table: path for path, table in tables()}
 
 Hook = Callable[[Any, Any], Any]
 
@@ -74,7 +72,7 @@ def converter(directory: Path) -> Converter:
         return DataPorts(mirrored, mirrored)
 
     def table(kind: type) -> Hook:
-        overrides: dict[str, Any] = {one.name: _override(strict, kind, one) for one in attrs.fields(kind)}
+        overrides: dict[str, Any] = {one.name: override(rename=key(one)) for one in attrs.fields(kind)}
         read: Hook = make_dict_structure_fn(kind, strict, _cattrs_forbid_extra_keys=True, **overrides)
 
         def hook(value: object, kind: Any) -> Any:
@@ -104,28 +102,6 @@ def _is_array(kind: Any) -> bool:
 
 def _is_formed(kind: Any) -> bool:
     return get_origin(kind) is Annotated
-
-
-def _override(strict: Converter, table: type, attribute: "attrs.Attribute[Any]") -> Any:
-    """The name of a key in the TOML, and the refusal of what is not built yet."""
-    path, default = _PATHS.get(table, ""), attribute.default
-    built = NOT_BUILT.isdisjoint((path, f"{path}.{key(attribute)}"))
-    if built or default is attrs.NOTHING or is_table(attribute.type):
-        return override(rename=key(attribute))
-
-    def default_alone(value: object, kind: Any) -> Any:
-        found = strict.structure(value, kind)
-        if found and found != default:
-            raise ValueError(_not_built(found, default))
-        return found
-
-    return override(rename=key(attribute), struct_hook=default_alone)
-
-
-def _not_built(value: object, default: object) -> str:
-    if isinstance(value, Enum) and isinstance(default, Enum):
-        return f"{quoted(value.value)} is not available in this version; only {quoted(default.value)} is"
-    return "not available in this version; leave it out"
 
 
 def _choice(value: object, kind: type[Enum]) -> Enum:

@@ -23,6 +23,8 @@ _VERB = re.compile(r"[A-Za-z][A-Za-z0-9]{2,31}")
 _REPLY_CODE = re.compile(r"[0-9]{3}(?:[ -]|$)")
 _SYSTEMD = re.compile(r"systemd:domain=INET6?:(?:index=[0-9]+|name=[^:]+)")
 
+_MAPPED = IPv6Network("::ffff:0:0/96")  # RFC 4291 section 2.5.5.2
+
 BANNER_BYTES = 500  # with "220 " and CRLF within the 512 bytes that old clients allow a line
 
 Address = IPv4Address | IPv6Address
@@ -225,10 +227,14 @@ def _interface(text: str) -> str:
 
 def _network(text: str) -> Network:
     try:
-        return ipaddress.ip_network(text)
+        network = ipaddress.ip_network(text)
     except ValueError as error:
         cause = " (bits are set behind its prefix)" if "host bits" in str(error) else ""
         raise ValueError(f"{quoted(text)} is not a network like 192.0.2.0/24 or 2001:db8::/32{cause}") from None
+    # What an IPv4 client looks like on a socket of both families; it is an IPv4 client all the same.
+    if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
+        return IPv4Network((int(network.network_address) & 0xFFFFFFFF, network.prefixlen - _MAPPED.prefixlen))
+    return network
 
 
 def _word(text: str) -> str:

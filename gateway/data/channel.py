@@ -15,7 +15,7 @@ from gateway.data.bandwidth import Throttles
 from gateway.data.dial import Dial, Reactor
 from gateway.data.flow import Flow
 from gateway.data.leg import Address, Leg, Place
-from gateway.data.port import DataPorts, Network
+from gateway.data.port import DataPorts, Network, TooManyPorts
 from gateway.data.pump import Pump, best_pump
 from gateway.data.secure import SecureLeg, Security
 from gateway.data.throttled import ThrottledPump
@@ -32,6 +32,7 @@ class Ending(enum.Enum):
     ORIGIN_RESET = "origin reset"
     NO_CLIENT = "client did not come"
     PORT_UNAVAILABLE = "port unavailable"
+    TOO_MANY_PORTS = "too many data ports"
     CLIENT_TLS = "client's TLS failed"
     ORIGIN_UNREACHABLE = "origin unreachable"
     ORIGIN_TLS = "origin's TLS failed"
@@ -162,6 +163,8 @@ class DataChannel:
         self._await_client()  # while the port is awaited, too
         try:
             self.ports.open(self.route.public, self)
+        except TooManyPorts:
+            self._end(Ending.TOO_MANY_PORTS)
         except OSError as error:
             self._end(Ending.PORT_UNAVAILABLE, os.strerror(error.errno or 0))
 

@@ -77,21 +77,32 @@ def _confusable(one: Guest, other: Guest) -> bool:
     return one.peers.version == other.peers.version and one.peers.overlaps(other.peers)
 
 
+class TooManyPorts(OSError):
+    """As many data ports listen as may."""
+
+
 @attrs.define(eq=False)
 class DataPorts:
-    """All the data ports of one gateway that listen now."""
+    """All the data ports of one gateway that listen now.
+
+    :param limit: how many they may be; 0 is no limit.
+    """
 
     reactor: Reactor = attrs.field(repr=False)
+    limit: int = attrs.field(default=0, init=False)
     _ports: dict[Place, _Port] = attrs.field(factory=dict, init=False)
 
     def open(self, place: Place, guest: Guest) -> None:
         """Listens at ``place`` for ``guest``; its ``listening`` is called, now or when a guest it could be taken for
         has left.
 
+        :raises TooManyPorts: where it would be one more than may listen.
         :raises OSError: where the port cannot be bound.
         """
         port = self._ports.get(place)
         if port is None:
+            if 0 < self.limit <= len(self._ports):
+                raise TooManyPorts
             port = self._ports[place] = _Port(self, place, _bind(place))
             self.reactor.addReader(port)
         port.enter(guest)

@@ -1,1 +1,1 @@
-"""Guards: who may come in, how often, for how long."""
+"""The guard at the door: who may come in, how many, how often, and who may not for a while. Knows nothing of FTP."""

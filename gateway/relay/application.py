@@ -10,6 +10,7 @@ import attrs
 from gateway.data.bandwidth import Bandwidth
 from gateway.data.leg import Address
 from gateway.data.port import DataPorts, Network
+from gateway.guard.admission import Guard
 from gateway.guard.proxy import Ends
 from gateway.relay.public import PublicAddress
 from gateway.session.events import Deadline
@@ -38,6 +39,7 @@ class Application:
     :param tls: what TLS there is on either side.
     :param client_tls: what clients are shown; None where the gateway does not end their TLS.
     :param origin_tls: how the origin is spoken to; None for in the clear.
+    :param guard: who is let in.
     :param data_resumption: whether clients' data connections must resume the TLS session of their control connection.
     :param note: writes an event down.
     """
@@ -64,6 +66,7 @@ class Application:
     tls: TLSTerms
     client_tls: ServerTLS | None
     origin_tls: OriginTLS | None
+    guard: Guard
     data_resumption: bool
     note: Callable[[str, Mapping[str, object]], None]
 

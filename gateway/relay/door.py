@@ -10,18 +10,26 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IListeningPort
 from twisted.internet.protocol import ServerFactory
 
-from gateway.data.leg import Leg, Place, peer_address
+from gateway.data.leg import Address, Leg, Place, peer_address
 from gateway.data.newcomer import Newcomer
+from gateway.ftp.replies import Reply
+from gateway.guard.admission import Refusal
 from gateway.guard.proxy import Ends
 from gateway.relay.application import Application
 from gateway.relay.dial import Arrival, Reactor
+from gateway.relay.farewell import Farewell
 from gateway.relay.relay import Relay
+from gateway.relay.sides import Side
 from gateway.session.events import Draining, Stopped
+
+# How many clients that are not let in are told so at the same time. Each takes up a descriptor until it closes; those
+# that come while a crowd does not are closed without a word.
+MAX_TURNED_AWAY = 256
 
 
 @attrs.define(eq=False)
 class Door(ServerFactory):
-    """Makes a session of each client that comes, and knows those that are inside.
+    """Makes a session of each client that is let in, and knows those that are inside.
 
     :param application: what new sessions are of; running ones keep theirs.
     :param drain: how long transfers may go on when it closes for good, in seconds.
@@ -36,7 +44,8 @@ class Door(ServerFactory):
     numbers: Iterator[int] = attrs.field(repr=False)
     listening: IListeningPort | None = attrs.field(default=None, init=False, repr=False)
     _newcomers: set[Newcomer] = attrs.field(factory=set, init=False, repr=False)
-    _relays: set[Relay] = attrs.field(factory=set, init=False, repr=False)
+    _turned_away: set[Side] = attrs.field(factory=set, init=False, repr=False)
+    _relays: dict[Relay, Address] = attrs.field(factory=dict, init=False, repr=False)
     _empty: Deferred[None] | None = attrs.field(default=None, init=False, repr=False)
 
     @property
@@ -69,12 +78,17 @@ class Door(ServerFactory):
             self.application.note("proxyHeaderRefused", fields)
 
     def _welcome(self, connection: socket.socket, peer: Place, ends: Ends | None) -> None:
-        """Begins the session of a client whose address is known now.
+        """Begins the session of a client whose address is known now, or turns it away.
 
         :param ends: what its PROXY header told; None where the connection is its own.
         """
+        client = peer_address(peer[0]) if ends is None else ends.client[0]
+        refusal = self.application.guard.admit(client)
+        if refusal is not None:
+            self._turn_away(connection, client, refusal)
+            return
         relay = Relay(self.reactor, self.application, next(self.numbers), self._gone)
-        self._relays.add(relay)
+        self._relays[relay] = client
         relay.start(Leg(self.reactor, connection), peer, ends)
 
     def shut(self) -> None:
@@ -89,6 +103,8 @@ class Door(ServerFactory):
         for newcomer in self._newcomers:
             newcomer.release().close()
         self._newcomers.clear()
+        for side in tuple(self._turned_away):
+            side.abort()
         for relay in tuple(self._relays):
             relay.tell(Draining())
         if not self._relays:
@@ -103,8 +119,23 @@ class Door(ServerFactory):
             relay.tell(Stopped())
             relay.cut()
 
+    def _turn_away(self, connection: socket.socket, client: Address, refusal: Refusal) -> None:
+        application = self.application
+        if refusal.noted:
+            fields = {"client": str(client), "reason": refusal.reason.value}
+            network = {} if refusal.network is None else {"network": refusal.network}
+            application.note("clientFiltered", {**fields, **network})
+        # A reply in the clear means nothing to a client that speaks TLS from the first byte.
+        if refusal.words is None or application.tls.implicit or len(self._turned_away) == MAX_TURNED_AWAY:
+            connection.close()
+            return
+        side = Side(self.reactor, Farewell(self._turned_away.discard), Leg(self.reactor, connection), str(client))
+        self._turned_away.add(side)
+        side.send(Reply.of(421, refusal.words).render())
+        side.close()
+
     def _gone(self, relay: Relay) -> None:
-        self._relays.discard(relay)
+        relay.application.guard.leave(self._relays.pop(relay))
         if not self._relays and self._empty is not None:
             empty, self._empty = self._empty, None
             empty.callback(None)

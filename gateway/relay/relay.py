@@ -8,6 +8,7 @@ from typing import assert_never
 
 import attrs
 from OpenSSL import SSL
+from twisted.internet.interfaces import IDelayedCall
 
 from gateway.data.bandwidth import Throttles
 from gateway.data.channel import DataChannel, Ending, Route, Usage
@@ -33,7 +34,12 @@ MAX_COMMAND = 4096  # bytes of a command line
 MAX_REPLY_LINE = 8192
 MAX_REPLY_LINES = 1000
 MAX_REPLY = 1024 * 1024
+MAX_EVENTS = 100  # of one name that a session has written down, but for those of _ALWAYS_TOLD
 MAX_OPAQUE_CHANNELS = 64  # data channels at once of a session that cannot be read
+
+
+# What there is once in a session, or belongs to a transfer.
+_ALWAYS_TOLD = frozenset({"connect", "clientBanned", "dataChannel", "eventsWithheld", "disconnect"})
 
 
 @attrs.define(eq=False)
@@ -76,6 +82,8 @@ class Relay:
     _via: str | None = attrs.field(default=None, init=False, repr=False)
     _began: float = attrs.field(default=0.0, init=False, repr=False)
     _throttles: Throttles | None = attrs.field(init=False, repr=False)
+    _told: dict[str, int] = attrs.field(factory=dict, init=False, repr=False)  # how often, by the event's name
+    _tarpit: IDelayedCall | None = attrs.field(default=None, init=False, repr=False)
 
     def start(self, leg: Leg, peer: Place, told: proxy.Ends | None) -> None:
         """Begins the session of the client that came.
@@ -247,18 +255,38 @@ class Relay:
                 passage, self._data = self._data, None
                 assert passage is not None
                 passage.channel.close()
+            case do.CountFailedLogin():
+                self._count_failed_login()
             case do.Close(outcome):
                 self._close(outcome)
             case _:
                 assert_never(action)
 
     def note(self, name: str, fields: Mapping[str, object]) -> None:
-        """Writes an event of this session down."""
+        """Writes an event of this session down, unless there were too many of the kind: a scanner fills no disk."""
+        if name not in _ALWAYS_TOLD:
+            self._told[name] = told = self._told.get(name, 0) + 1
+            if told == MAX_EVENTS + 1:
+                self.note("eventsWithheld", {"of": name})
+            if told > MAX_EVENTS:
+                return
         if name == "connect" and self._via is not None:
             fields = {**fields, "proxy": self._via}
         if name == "disconnect":
             fields = {**fields, "duration": round(self.reactor.seconds() - self._began, 6)}
         self.application.note(name, {"session": self.number, "client": self._client_name, **fields})
+
+    def _count_failed_login(self) -> None:
+        guard = self.application.guard
+        consequence = guard.login_failed(self._client_address)
+        if consequence.banned is not None:
+            fields = {"failures": consequence.banned, "seconds": guard.limits.logins.ban}
+            self.note("clientBanned", fields)
+        counted = on.FailedLoginCounted(consequence.last)
+        if consequence.delay:
+            self._tarpit = self.reactor.callLater(consequence.delay, self.tell, counted)
+        else:
+            self._events.append(counted)
 
     def _connect(self) -> None:
         application = self.application
@@ -391,6 +419,8 @@ class Relay:
         self._deadlines.stop()
         if self._dialling is not None:
             self._dialling.cancel()  # of no effect where it has an answer
+        if self._tarpit is not None and self._tarpit.active():
+            self._tarpit.cancel()
         self._data = None
         if self._opaque is not None:
             self._opaque.close()

@@ -106,8 +106,12 @@ class Side:
             self._give_tls_up()
         self.read(True)
         self._closing = True
-        self._timer = self.reactor.callLater(LINGER, self._lose, ConnectionAbortedError())
+        self._timer = self.reactor.callLater(LINGER, self.abort)
         self._writable()
+
+    def abort(self) -> None:
+        """Resets the connection."""
+        self._lose(ConnectionAbortedError())
 
     def _watch(self) -> None:
         leg = self.leg

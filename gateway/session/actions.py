@@ -16,6 +16,7 @@ class Outcome(enum.Enum):
     QUIT = "quit"
     CLIENT_LOST = "client lost"
     CLIENT_UNCLEAN = "client sent unclean lines"
+    CLIENT_UNKNOWN = "client sent unknown commands"
     CLIENT_FOREIGN = "client speaks no FTP"
     ORIGIN_UNREACHABLE = "origin unreachable"
     ORIGIN_SILENT = "origin sent no greeting"
@@ -28,6 +29,7 @@ class Outcome(enum.Enum):
     INJECTED = "bytes in the clear behind AUTH"
     LOGIN_TIMEOUT = "login timeout"
     IDLE_TIMEOUT = "idle timeout"
+    LOGIN_FAILURES = "too many failed logins"
     DRAINED = "gateway stopped"
 
 
@@ -106,6 +108,11 @@ class AbortData:
 
 
 @attrs.frozen
+class CountFailedLogin:
+    """Have it counted that the origin refused a login, and tell so once its reply may go on to the client."""
+
+
+@attrs.frozen
 class Arm:
     """Start a deadline, anew where it runs."""
 
@@ -146,6 +153,7 @@ Action = (
     | DialData
     | ReleaseData
     | AbortData
+    | CountFailedLogin
     | Arm
     | Disarm
     | Note

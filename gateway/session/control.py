@@ -20,7 +20,7 @@ from gateway.session import actions as do
 from gateway.session import events as on
 from gateway.session.actions import Action, Outcome
 from gateway.session.events import Address, Deadline, Event
-from gateway.session.policy import Policy
+from gateway.session.policy import NOT_UNDERSTOOD, Policy
 from gateway.session.ports import PassivePorts
 from gateway.session.securing import Insecure, OriginSecurity
 from gateway.session.security import STARTING, ClientSecurity, TLSTerms
@@ -29,14 +29,17 @@ from gateway.session.transfers import Transfers
 
 MAX_QUEUED = 64
 MAX_UNCLEAN = 3
+MAX_UNKNOWN = 10  # in a row: another protocol's lines, or a scanner (ALPACA, CVE-2021-3618)
 
 UNCLEAN = Reply.of(500, "Line too long or not clean.")
 TOO_UNCLEAN = Reply.of(421, "Too many bad lines; closing control connection.")
+TOO_MANY_UNKNOWN = Reply.of(421, "Too many unknown commands; closing control connection.")
 NOT_FTP = Reply.of(421, "This is an FTP server; closing control connection.")
 UNAVAILABLE = Reply.of(421, "Service not available; closing control connection.")
 LOGIN_TIMEOUT = Reply.of(421, "Login timeout; closing control connection.")
 IDLE_TIMEOUT = Reply.of(421, "Idle timeout; closing control connection.")
 STOPPING = Reply.of(421, "Service is shutting down; closing control connection.")
+TOO_MANY_LOGINS = Reply.of(421, "Too many failed logins; closing control connection.")
 PASV_AFTER_ALL = Reply.of(503, "PASV is not allowed after EPSV ALL.")
 REIN_UNDER_TLS = Reply.of(502, "REIN is not supported under TLS.")
 PASV_OVER_IPV6 = Reply.of(425, "PASV cannot name an IPv6 address; use EPSV.")
@@ -92,11 +95,13 @@ class ControlSession:
     _login: Machine[Login] = attrs.field(factory=lambda: Machine(LOGIN, Login.OUT), init=False)
     _queue: list[Command | Unclean] = attrs.field(factory=list, init=False, repr=False)
     _outstanding: list[Command] = attrs.field(factory=list, init=False, repr=False)
-    _behind: list[Reply] = attrs.field(factory=list, init=False, repr=False)  # a completion that is held
+    _behind: list[Reply] = attrs.field(factory=list, init=False, repr=False)  # what is held
+    _refused_login: Reply | None = attrs.field(default=None, init=False, repr=False)  # held until it is counted
     _greeting: Reply | None = attrs.field(default=None, init=False, repr=False)  # until the origin is secure
     _securing: OriginSecurity = attrs.field(init=False, repr=False)
     _scrubber: Scrubber = attrs.field(init=False, repr=False)
     _unclean: int = attrs.field(default=0, init=False)
+    _unknown: int = attrs.field(default=0, init=False)
     _epsv_all: bool = attrs.field(default=False, init=False)
     _draining: bool = attrs.field(default=False, init=False)
     _origin_gone: bool = attrs.field(default=False, init=False)
@@ -196,6 +201,8 @@ class ControlSession:
             case on.DataEnded(insecure):
                 self._completed(self._transfers.ended(insecure))
                 self._rest()
+            case on.FailedLoginCounted(last):
+                self._refuse_login(last)
             case on.ClientLost():
                 self._end(Outcome.CLIENT_LOST)
             case on.OriginLost():
@@ -215,6 +222,8 @@ class ControlSession:
     def _may_go(self, item: Command | Unclean) -> bool:
         if self._phase.state is not Phase.OPEN or self._origin_gone or self._security.starting:
             return False
+        if self._refused_login is not None:
+            return False
         if not self._transfers.under_way:
             return not self._transfers.busy and not self._outstanding
         if isinstance(item, Unclean) or item.verb not in _BESIDE or self._refusal(item) is not None:
@@ -232,7 +241,14 @@ class ControlSession:
             fields = {"verb": self._verb_name(item), "reply": refusal.lines[0].decode()}
             self._do(do.Note("commandRefused", fields))
             self._send(refusal)
+            if refusal is not NOT_UNDERSTOOD:
+                self._unknown = 0
+                return
+            self._unknown += 1
+            if self._unknown == MAX_UNKNOWN:
+                self._end(Outcome.CLIENT_UNKNOWN, TOO_MANY_UNKNOWN)
             return
+        self._unknown = 0
         verb = VERBS.get(item.verb)
         if item.verb == b"AUTH" and self._queue and not self._security.secure:
             self._injected()
@@ -293,7 +309,7 @@ class ControlSession:
             self._greet(reply)
         elif self._phase.state is Phase.SECURING:
             self._origin_answers(reply)
-        elif self._transfers.completing:
+        elif self._holding:
             self._behind.append(reply)
             if len(self._behind) > MAX_QUEUED:
                 self._origin_error("replies to no command")
@@ -412,6 +428,10 @@ class ControlSession:
         if command.verb in _LOGIN_VERBS and reply.code == 230:
             self._login.move(Cause.LOGGED_IN)
             self._do(do.Disarm(Deadline.LOGIN))
+        elif command.verb == b"PASS" and reply.code == 530:
+            self._refused_login = clean
+            self._do(do.CountFailedLogin())
+            return None
         elif command.verb == b"REIN" and reply.positive:
             self._login.move(Cause.REINITIALIZED)
             self._do(do.Arm(Deadline.LOGIN))
@@ -431,13 +451,31 @@ class ControlSession:
             return self._transfers.announce(reply, clean)
         return clean
 
+    def _refuse_login(self, last: bool) -> None:
+        assert self._refused_login is not None
+        answer, self._refused_login = self._refused_login, None
+        self._send(answer)
+        if last:
+            self._end(Outcome.LOGIN_FAILURES, TOO_MANY_LOGINS)  # RFC 2577 section 5
+        else:
+            self._catch_up()
+
     # The end of a transfer, and of the session
+
+    @property
+    def _holding(self) -> bool:
+        """Whether a reply of the origin's is held, and those that come behind it wait."""
+        return self._transfers.completing or self._refused_login is not None
 
     def _completed(self, answer: Reply | None) -> None:
         if answer is None:
             return
         self._do(do.Disarm(Deadline.LINGER))
         self._send(answer)
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """What was held has gone on: now what came behind it."""
         self._rest()
         while self._behind and not self.ended:
             self._settle(self._behind.pop(0))
@@ -476,7 +514,7 @@ class ControlSession:
 
     def _lose_origin(self) -> None:
         self._origin_gone = True
-        if self._transfers.completing:
+        if self._holding:
             return
         if any(command.verb == b"QUIT" for command in self._outstanding):
             self._end(Outcome.QUIT)

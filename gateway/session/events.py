@@ -157,6 +157,16 @@ class DataEnded:
 
 
 @attrs.frozen
+class FailedLoginCounted:
+    """The reply to a failed login may go on.
+
+    :param last: whether it was one too many.
+    """
+
+    last: bool
+
+
+@attrs.frozen
 class ClientLost:
     """The client's control connection is gone."""
 
@@ -203,6 +213,7 @@ Event = (
     | DataConnected
     | DataDelivered
     | DataEnded
+    | FailedLoginCounted
     | ClientLost
     | OriginLost
     | DeadlinePassed

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from gateway.data.channel import Ending
-from gateway.relay import public
+from gateway.guard.admission import Reason
+from gateway.relay import public, relay
 from gateway.session.actions import Outcome
 from origin import Origin
 from tests import ftps
@@ -25,6 +26,10 @@ from tests.tls import certificates
 
 OPERATIONS = ROOT / "docs" / "operations.rst"
 PORTS = range(28000, 28021)
+GUARDED = """
+    limits = { login_failures = 1 }
+    access = [{ action = "deny", networks = ["127.0.0.7"] }]
+"""
 OTHER_PORTS = range(28030, 28035)
 BALANCED = '[application.proxy_protocol]\naccept_from = ["127.0.0.1/32"]'
 HEADER = b"PROXY TCP4 203.0.113.9 198.51.100.7 50000 21\r\n"
@@ -63,6 +68,7 @@ def noted() -> Iterator[str]:
 def test_outcomes() -> None:
     assert first_column("outcomes-of-sessions") == {outcome.value for outcome in Outcome}
     assert first_column("outcomes-of-data-channels") == {ending.value for ending in Ending}
+    assert first_column("reasons-of-refusals") == {reason.value for reason in Reason}
 
 
 def test_sides_of_tls_errors() -> None:
@@ -83,6 +89,7 @@ def at(host: str, name: str, origin: tuple[str, int], ports: range, more: str = 
 def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """One record at least of each event."""
     monkeypatch.setattr(public, "INTERVAL", 0.05)
+    monkeypatch.setattr(relay, "MAX_EVENTS", 2)
     (tmp_path / "file").write_bytes(b"content")
     addresses = {"ftp.example.com": "203.0.113.1"}
     pair = certificates().server
@@ -101,6 +108,7 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, A
             at("127.0.0.1", "right", origin.address, PORTS)
             + at("127.0.0.4", "out-of-range", origin.address, OTHER_PORTS)
             + at("127.0.0.5", "unreachable", ("127.0.0.3", 1), PORTS)
+            + at("127.0.0.11", "guarded", origin.address, PORTS, GUARDED)
             + at("127.0.0.6", "named", origin.address, PORTS, 'public_address = "ftp.example.com"')
             + at("127.0.0.9", "secure", origin.address, PORTS, ftps.table("flexible"))
             + at("127.0.0.10", "balanced", origin.address, PORTS, BALANCED)
@@ -124,6 +132,15 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, A
             ftp.login("user", "secret")
             with pytest.raises(error_temp):
                 ftp.sendcmd("EPSV")
+        with Conversation.to(running.places["guarded"]) as client:
+            assert client.reply().startswith(b"220")
+            assert client.ask(b"USER user").startswith(b"331")
+            for _ in range(3):
+                assert client.ask(b"PORT 1").startswith(b"502")
+            assert client.ask(b"PASS wrong").startswith(b"530")
+        for source in ("127.0.0.1", "127.0.0.7"):  # banned, and denied
+            with socket.create_connection(running.places["guarded"], source_address=(source, 0)) as refused:
+                assert refused.recv(3) == b"421"
         with Conversation.to(running.places["unreachable"]) as client:
             assert client.reply().startswith(b"421")
         with FTP_TLS(context=ssl.create_default_context(cafile=certificates().ca)) as ftp:

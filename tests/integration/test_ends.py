@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from gateway.relay import sides
+from gateway.relay import relay, sides
 from tests.harness import Conversation, RunningGateway, in_reactor, reactor
 from tests.scripted import (
     ORIGIN,
@@ -475,9 +476,12 @@ def answer_all(control: OriginControl) -> None:
 
 @pytest.mark.parametrize(
     ("line", "answer", "read"),
-    [(b"HELP\r\n", HELP + b"\r\n", 800), (b"\n", b"500 Command not understood.\r\n", 12_000)],
+    [(b"HELP\r\n", HELP + b"\r\n", 800), (b"ENC\n", b"502 Command not supported.\r\n", 12_000)],
 )
-def test_a_client_that_asks_and_does_not_listen(line: bytes, answer: bytes, read: int) -> None:
+def test_a_client_that_asks_and_does_not_listen(
+    line: bytes, answer: bytes, read: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "MAX_EVENTS", sys.maxsize)
     with ScriptedOrigin.at() as origin, before(origin.address) as running:
         origin.play(answer_all)
         with deaf_client(running.address) as client:

@@ -113,3 +113,8 @@ def test_the_longest_headers() -> None:
     line = b"PROXY UNKNOWN " + b"x" * 91 + b"\r\n"
     assert read(line) == Header(107, None)
     assert read(SIGNATURE + b"\x20\0\x0f\xf0" + bytes(4080)) == Header(4096, None)
+
+
+def test_an_address_with_a_scope_is_no_clients() -> None:
+    with pytest.raises(BadHeader, match="an address with a scope"):
+        read(b"PROXY TCP6 fe80::1%eth0 2001:db8::1 50000 21\r\n")

@@ -175,6 +175,8 @@ _EVENTS: tuple[tuple[str, Callable[..., on.Event]], ...] = (
     ("data delivered to (.*)", lambda side: on.DataDelivered(Towards(side))),
     ("data ended", on.DataEnded),
     ("data ended, insecure", lambda: on.DataEnded(insecure=True)),
+    ("failed login counted", lambda: on.FailedLoginCounted(last=False)),
+    ("failed login counted, the last", lambda: on.FailedLoginCounted(last=True)),
     ("client secured", on.ClientSecured),
     ("client TLS fails: (.*)", on.ClientTLSFailed),
     ("origin secured", on.OriginSecured),
@@ -213,6 +215,8 @@ def _told(action: do.Action) -> str:
             return "release data"
         case do.AbortData():
             return "abort data"
+        case do.CountFailedLogin():
+            return "count failed login"
         case do.Arm(deadline):
             return f"arm {deadline.value}"
         case do.Disarm(deadline):

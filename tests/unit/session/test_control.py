@@ -322,6 +322,132 @@ class TestLinesThatAreNotClean:
         """)
 
 
+class TestUnknownCommands:
+    REFUSED = """\
+client: XYZZY
+    note commandRefused verb='?' reply='500 Command not understood.'
+    client: 500 Command not understood.
+"""
+    END = """\
+    client: 421 Too many unknown commands; closing control connection.
+    note disconnect outcome='client sent unknown commands'
+    close: client sent unknown commands
+"""
+
+    def test_ten_in_a_row_are_too_many(self, play: Playbook) -> None:
+        play(self.REFUSED * 10 + self.END)
+
+    @pytest.mark.parametrize(
+        "known",
+        [
+            """
+            client: NOOP
+                origin: NOOP
+            origin: 200 Fine
+                client: 200 Fine
+            """,
+            """
+            client: ENC
+                note commandRefused verb='ENC' reply='502 Command not supported.'
+                client: 502 Command not supported.
+            """,
+        ],
+    )
+    def test_a_known_one_between_them_begins_anew(self, play: Playbook, known: str) -> None:
+        for _ in range(3):
+            play(self.REFUSED * 9)
+            play(known)
+
+
+class TestFailedLogins:
+    FAILED = """\
+client: PASS wrong
+    origin: PASS wrong
+origin: 530 No at 198.51.100.1
+    count failed login
+"""
+
+    def test_it_is_counted_before_the_client_is_told(self, play: Playbook) -> None:
+        play(self.FAILED)
+        play("""
+            failed login counted
+                client: 530 No at 192.0.2.1
+            client: PASS right
+                origin: PASS right
+        """)
+
+    def test_the_last_one_ends_the_session(self, play: Playbook) -> None:
+        play(self.FAILED)
+        play("""
+            failed login counted, the last
+                client: 530 No at 192.0.2.1
+                client: 421 Too many failed logins; closing control connection.
+                note disconnect outcome='too many failed logins'
+                close: too many failed logins
+        """)
+
+    def test_commands_and_replies_wait_behind_it(self, play: Playbook) -> None:
+        play(self.FAILED)
+        play("""
+            client: NOOP
+            client: ABOR
+            client: PORT 1
+            origin: 200 What
+            failed login counted
+                client: 530 No at 192.0.2.1
+                note originError reason='reply to no command'
+                origin: NOOP
+            origin: 200 Fine
+                client: 200 Fine
+                origin: ABOR
+        """)
+
+    def test_an_origin_that_says_more_and_goes(self, play: Playbook) -> None:
+        play(self.FAILED)
+        play("""
+            origin: 421 Too many at 198.51.100.1
+            origin lost
+            failed login counted
+                client: 530 No at 192.0.2.1
+                client: 421 Too many at 192.0.2.1
+                note disconnect outcome='origin closed the session'
+                close: origin closed the session
+        """)
+
+    def test_an_origin_that_goes_without_a_word(self, play: Playbook) -> None:
+        play(self.FAILED)
+        play("""
+            origin lost
+            failed login counted
+                client: 530 No at 192.0.2.1
+                client: 421 Service not available; closing control connection.
+                note disconnect outcome='origin lost'
+                close: origin lost
+        """)
+
+    def test_an_origin_that_goes_on_and_on(self, play: Playbook) -> None:
+        play(self.FAILED)
+        for _ in range(MAX_QUEUED):
+            play("origin: 200 What\n")
+        play("""
+            origin: 200 What
+                note originError reason='replies to no command'
+                client: 421 Service not available; closing control connection.
+                note disconnect outcome='origin speaks no FTP'
+                close: origin speaks no FTP
+        """)
+
+    def test_the_end_of_the_session_does_not_wait_for_it(self, play: Playbook) -> None:
+        play(self.FAILED)
+        play("""
+            deadline login
+                client: 421 Login timeout; closing control connection.
+                note disconnect outcome='login timeout'
+                close: login timeout
+            failed login counted
+        """)
+
+
 class TestOtherProtocols:
     @pytest.mark.parametrize("event", ["client: GET / HTTP/1.1", "client: EHLO x", "client is foreign"])
     def test_end_at_once_and_see_nothing_of_what_they_sent(self, play: Playbook, event: str) -> None:

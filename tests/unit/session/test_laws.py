@@ -38,6 +38,7 @@ PHRASES = [
     [b"EPSV", b"RETR f", b"STAT", b"ABOR", b"ABOR", b"NOOP", b"EPSV", b"RETR f"],
     *([auth, b"PBSZ 0", b"PROT P"] for auth in (b"AUTH TLS", b"AUTH TLS", b"AUTH SSL")),
     *([line] for line in b"PROT C|PROT P|CCC|AUTH GSSAPI".split(b"|")),
+    [b"USER u", b"PASS x", b"PASS y", b"NOOP", b"QUIT"],
     [b"EPSV", b"REST 5", b"EPRT |1|", b"STOR f", b"RNFR a", b"RNTO b"],
 ]
 SCRIPTS = st.lists(

@@ -105,6 +105,7 @@ class World:
     asked: bool = attrs.field(default=False, init=False)  # and has asked it for
     client_handshake: bool = attrs.field(default=False, init=False)
     origin_handshake: bool = attrs.field(default=False, init=False)
+    counting: bool = attrs.field(default=False, init=False)  # a failed login, whose reply is held
 
     def __attrs_post_init__(self) -> None:
         self.session = ControlSession(self.setting)
@@ -162,6 +163,8 @@ class World:
             steps.append(self.greet)
         if self.asked:
             steps.append(self.origin_agrees)
+        if self.counting:
+            steps.append(self.counted)
         if self.client_handshake:
             steps.append(self.client_secured)
         elif self.lines and self.session.hungry and not self.books.awaiting_auth:
@@ -289,6 +292,10 @@ class World:
             running.replies[:] = ["426"]
         self.jobs.append(Job(line, ["502" if how == "unknown" and running.spoken else "226"]))
 
+    def counted(self) -> None:
+        self.counting = False
+        self.tell(on.FailedLoginCounted(last=self.choices.pick([False, False, True])))
+
     def unasked(self) -> None:
         reply = self.choices.pick(UNASKED)
         self.asked = self.asked and reply == "150"
@@ -409,6 +416,9 @@ class World:
                 books.release()
             case do.AbortData():
                 books.abort()
+            case do.CountFailedLogin():
+                assert not self.counting
+                self.counting = True
             case do.Arm(deadline):
                 books.armed.add(deadline)
             case do.Disarm(deadline):

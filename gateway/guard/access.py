@@ -1,0 +1,46 @@
+"""Access rules: the first that names a client's address decides, whatever their number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv4Network, IPv6Network
+
+import attrs
+
+from gateway.guard.clients import Address
+
+Network = IPv4Network | IPv6Network
+
+
+@attrs.frozen
+class AccessRule:
+    """What happens to the clients in some networks."""
+
+    denies: bool
+    networks: tuple[Network, ...]
+
+
+@attrs.frozen
+class AccessRules:
+    """Rules in their order. A question takes one look-up for each length of prefix among them: 33 and 129 at most."""
+
+    _tables: dict[int, dict[int, dict[int, tuple[int, bool, Network]]]]  # by version, bits behind the prefix, prefix
+
+    @classmethod
+    def of(cls, rules: Iterable[AccessRule]) -> AccessRules:
+        """Prepares them, in a time that grows with the number of networks."""
+        tables: dict[int, dict[int, dict[int, tuple[int, bool, Network]]]] = {4: {}, 6: {}}
+        for place, rule in enumerate(rules):
+            for network in rule.networks:
+                shift = network.max_prefixlen - network.prefixlen
+                prefixes = tables[network.version].setdefault(shift, {})
+                # Of two rules that name the same network, the second is never reached.
+                prefixes.setdefault(int(network.network_address) >> shift, (place, rule.denies, network))
+        return cls(tables)
+
+    def denying(self, address: Address) -> Network | None:
+        """The network by which a client is denied; None where it may come in."""
+        number = int(address)
+        matches = (prefixes.get(number >> shift) for shift, prefixes in self._tables[address.version].items())
+        first = min((match for match in matches if match is not None), default=None)
+        return first[2] if first is not None and first[1] else None

@@ -1,0 +1,136 @@
+"""Who is let in, in the order of the questions: by access rule, after a ban, how often, how many."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+
+import attrs
+
+from gateway.guard.access import AccessRules
+from gateway.guard.clients import Address, client_of
+from gateway.guard.counts import Rates, Sessions
+from gateway.guard.logins import Consequence, FailedLogins, LoginLimits
+
+# Of one client's refusals that are written down: so many at once, and then so many in a minute.
+NOTES_PER_MINUTE = 10
+
+
+class Reason(enum.Enum):
+    """Why a client is not let in. The value is what events and the log say."""
+
+    ACCESS = "access"
+    BANNED = "banned"
+    CONNECTS = "connects per minute"
+    CLIENT_SESSIONS = "sessions per client"
+    SESSIONS = "sessions"
+    ALL_SESSIONS = "sessions of the gateway"
+
+
+WORDS = {
+    Reason.ACCESS: "Access from your address is denied.",
+    Reason.BANNED: "Too many failed logins from your address; try again later.",
+    Reason.CONNECTS: "Too many connections from your address in a minute; try again later.",
+    Reason.CLIENT_SESSIONS: "Too many connections from your address; close one and try again.",
+    Reason.SESSIONS: "Too many users; try again later.",
+    Reason.ALL_SESSIONS: "Too many users; try again later.",
+}
+
+
+@attrs.frozen
+class Refusal:
+    """A client is not let in.
+
+    :param words: what it is told; None for nothing.
+    :param network: the one that an access rule names.
+    :param noted: whether that is worth an event.
+    """
+
+    reason: Reason
+    words: str | None
+    network: str | None
+    noted: bool
+
+
+@attrs.frozen
+class Limits:
+    """0 is no limit.
+
+    :param all_sessions: of all applications.
+    """
+
+    all_sessions: int
+    sessions: int
+    sessions_per_client: int
+    connects_per_minute_per_client: int
+    logins: LoginLimits
+
+
+@attrs.frozen
+class Known:
+    """What is known of the clients of one application. It outlives a reload.
+
+    :param all_sessions: of all applications; the same for each.
+    """
+
+    all_sessions: Sessions
+    sessions: Sessions = attrs.field(factory=Sessions, init=False)
+    connects: Rates = attrs.field(factory=Rates, init=False)
+    notes: Rates = attrs.field(factory=Rates, init=False)
+    failed_logins: FailedLogins = attrs.field(factory=FailedLogins, init=False)
+
+
+@attrs.frozen
+class Guard:
+    """Of one application, as it is configured.
+
+    :param silent: whether those whom a rule denies are told nothing.
+    :param clock: seconds that only go forward.
+    """
+
+    access: AccessRules = attrs.field(repr=False)
+    silent: bool
+    limits: Limits
+    known: Known = attrs.field(repr=False)
+    clock: Callable[[], float] = attrs.field(repr=False)
+
+    def admit(self, address: Address) -> Refusal | None:
+        """Lets a client in, who then has to ``leave``; or says why not."""
+        network = self.access.denying(address)
+        if network is not None:
+            words = None if self.silent else WORDS[Reason.ACCESS]
+            return Refusal(Reason.ACCESS, words, str(network), self._noted(address))
+        reason = self._over(client_of(address))
+        if reason is not None:
+            return Refusal(reason, WORDS[reason], None, self._noted(address))
+        for sessions in (self.known.all_sessions, self.known.sessions):
+            sessions.enter(client_of(address))
+        return None
+
+    def leave(self, address: Address) -> None:
+        """A client that was let in is gone."""
+        for sessions in (self.known.all_sessions, self.known.sessions):
+            sessions.leave(client_of(address))
+
+    def login_failed(self, address: Address) -> Consequence:
+        """The origin refused a login."""
+        return self.known.failed_logins.count(client_of(address), self.limits.logins, self.clock())
+
+    def _over(self, client: Address) -> Reason | None:
+        """The limit that a client's connection would be over."""
+        limits, known, now = self.limits, self.known, self.clock()
+        if known.failed_logins.banned(client, limits.logins, now):
+            return Reason.BANNED
+        per_minute = limits.connects_per_minute_per_client
+        if per_minute and not known.connects.admits(client, per_minute, now):
+            return Reason.CONNECTS
+        if 0 < limits.sessions_per_client <= known.sessions.of_client(client):
+            return Reason.CLIENT_SESSIONS
+        if 0 < limits.sessions <= known.sessions.total:
+            return Reason.SESSIONS
+        if 0 < limits.all_sessions <= known.all_sessions.total:
+            return Reason.ALL_SESSIONS
+        return None
+
+    def _noted(self, address: Address) -> bool:
+        return self.known.notes.admits(client_of(address), NOTES_PER_MINUTE, self.clock())
