@@ -1,192 +1,216 @@
-"""The loads: what a client does to a peer, and what that gave and cost.
+"""The loads: what clients do to a peer, and what that gave and cost.
 
-Each runs in a process of its own, so that this one's progress bar costs it nothing.
+The clients are processes of their own.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import ssl
+import contextlib
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import attrs
 
-from benchmarks.client import Client
+from benchmarks.client import Client, Refused
 from benchmarks.peers import Running
-from benchmarks.processes import settled_cpu
+from benchmarks.processes import memory, settled_cpu
+from benchmarks.workers import work
 
 SMALL = "small"
-LARGE = Path("/dev/shm/ftp-bench.bin")
 SINK = "/dev/null"
-GIGA = 1e9
-
-_fork = multiprocessing.get_context("fork")
+MANY = 32
+FEW_IDLE = 10
 Figures = Mapping[str, float]
 
 
 @attrs.frozen
-class Target:
-    """Where a load goes."""
+class Extent:
+    """How much is done.
 
-    peer: Running
-    tls: ssl.SSLContext | None = None
-
-    def client(self) -> Client:
-        """A session that is logged in."""
-        client = Client(self.peer.host, self.peer.passive, self.tls)
-        client.login()
-        return client
-
-    def cpu(self) -> float | None:
-        """Seconds of processor time so far, of what is between client and origin."""
-        return None if self.peer.pid is None else settled_cpu(self.peer.pid, self.peer.processes)
-
-
-def retrieve(target: Target, seconds: float) -> Figures:
-    """One large file from the origin."""
-    return _bulk(target, "RETR", _retrieve_large)
-
-
-def store(target: Target, seconds: float) -> Figures:
-    """One large file to the origin."""
-    return _bulk(target, "STOR", _store_large)
-
-
-def sessions(target: Target, seconds: float) -> Figures:
-    """Connect, log in, one small file, quit: one session at a time, and then 32 at once."""
-    figures: dict[str, float] = {}
-    for clients in (1, 32):
-        before = target.cpu()
-        count, took = _together(clients, _sessions, target, seconds)
-        figures[f"sessions/s, {clients} at once"] = count / took
-        _charge(figures, f"CPU ms/session, {clients} at once", target, before, count / 1000)
-    return figures
-
-
-def small_files(target: Target, seconds: float) -> Figures:
-    """Files of 1 KiB, one after another, in one session."""
-    before = target.cpu()
-    count, took = _together(1, _small_files, target, seconds)
-    figures = {"small files/s": count / took}
-    _charge(figures, "CPU ms/small file", target, before, count / 1000)
-    return figures
-
-
-def noops(target: Target, seconds: float) -> Figures:
-    """NOOP, one after another, in one session."""
-    before = target.cpu()
-    (times,) = _parallel(1, _noops, target, seconds)
-    figures = latency(times)
-    _charge(figures, "CPU µs/NOOP", target, before, len(times) / 1e6)
-    return figures
-
-
-def latency(times: list[float]) -> dict[str, float]:
-    """The figures of round trips that took so many seconds each."""
-    cuts = statistics.quantiles(times, n=100)
-    return {"NOOP p50 µs": cuts[49] * 1e6, "NOOP p99 µs": cuts[98] * 1e6}
-
-
-def _bulk(target: Target, verb: str, transfer: Callable[..., tuple[int, float]]) -> Figures:
-    before = target.cpu()
-    ((size, took),) = _parallel(1, transfer, target, 0)
-    figures = {f"{verb} GB/s": size / took / GIGA}
-    _charge(figures, f"{verb} CPU s/GB", target, before, size / GIGA)
-    return figures
-
-
-def _charge(figures: dict[str, float], name: str, target: Target, before: float | None, amount: float) -> None:
-    after = target.cpu()
-    if before is not None and after is not None:
-        figures[name] = (after - before) / amount
-
-
-def _together(clients: int, work: Callable[..., tuple[int, float]], *arguments: Any) -> tuple[int, float]:
-    """How much they did, and the seconds that the slowest took."""
-    results = _parallel(clients, work, *arguments)
-    return sum(count for count, _ in results), max(took for _, took in results)
-
-
-def _parallel(clients: int, work: Callable[..., Any], *arguments: Any) -> list[Any]:
-    """Lets so many processes do the work, all from the same moment on; gives what each of them returned.
-
-    :raises RuntimeError: where one of them failed.
+    :param file: the large file, at the top of what the origin serves.
+    :param seconds: how long a load goes on that is not one file.
+    :param idle: how many sessions are idle at once.
+    :param idle_forked: the same where each is a process.
+    :param rounds: how often each load is laid on each peer.
+    :param idle_rounds: the same for idle sessions.
     """
-    barrier = _fork.Barrier(clients)
-    pipes = []
-    for _ in range(clients):
-        ours, theirs = _fork.Pipe(duplex=False)
-        process = _fork.Process(target=_work, args=(barrier, theirs, work, arguments))
-        process.start()
-        theirs.close()
-        pipes.append((process, ours))
-    results = []
-    for process, ours in pipes:
-        try:
-            results.append(ours.recv())
-        except EOFError:
-            results.append(RuntimeError("a client died"))
-        process.join()
-        ours.close()
-    for result in results:
-        if isinstance(result, Exception):
-            raise result
-    return results
+
+    file: Path
+    size: int
+    seconds: float
+    idle: int
+    idle_forked: int
+    rounds: int
+    idle_rounds: int
 
 
-def _work(barrier: Any, answer: Any, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    barrier.wait()
-    try:
-        answer.send(work(*arguments))
-    except Exception as error:
-        answer.send(RuntimeError(f"{type(error).__name__}: {error}"))
+Load = Callable[[Running, Extent], Figures]
 
 
-def _retrieve_large(target: Target, _: float) -> tuple[int, float]:
-    with target.client() as client:
-        result = client.retrieve(LARGE.name)
+def retrieve(peer: Running, extent: Extent) -> Figures:
+    """One large file from the origin."""
+
+    def transfer() -> float:
+        with _session(peer) as client:
+            size, seconds = client.retrieve(extent.file.name)
+        if size != extent.size:
+            raise Refused(f"{size} bytes came, and not {extent.size}")
+        return seconds
+
+    return _large(peer, "RETR", extent, transfer)
+
+
+def store(peer: Running, extent: Extent) -> Figures:
+    """One large file to the origin."""
+
+    def transfer() -> float:
+        with _session(peer) as client:
+            return client.store(extent.file, SINK)
+
+    return _large(peer, "STOR", extent, transfer)
+
+
+def one_session(peer: Running, extent: Extent) -> Figures:
+    """Connect, log in, a small file, quit: one session after another."""
+    with _Meter(peer) as meter:
+        ((count, _, took),) = work(1, lambda: _sessions(peer, extent.seconds))
+    return {"session rate": count / took, **meter.each("session CPU", count, 1e3)}
+
+
+def many_sessions(peer: Running, extent: Extent) -> Figures:
+    """The same, several at once."""
+    with _Meter(peer) as meter:
+        results = work(MANY, lambda: _sessions(peer, extent.seconds))
+    count, failed, took = sum(r[0] for r in results), sum(r[1] for r in results), max(r[2] for r in results)
+    return {
+        "32 sessions rate": count / took,
+        "32 sessions failed": 100 * failed / (count + failed),
+        **meter.each("32 sessions CPU", count, 1e3),
+    }
+
+
+def small_files(peer: Running, extent: Extent) -> Figures:
+    """Small files, one after another in one session."""
+
+    def transfers() -> tuple[int, float]:
+        with _session(peer) as client:
+            start, count = time.perf_counter(), 0
+            while (took := time.perf_counter() - start) < extent.seconds:
+                client.retrieve(SMALL)
+                count += 1
+        return count, took
+
+    with _Meter(peer) as meter:
+        ((count, took),) = work(1, transfers)
+    return {"small file rate": count / took, **meter.each("small file CPU", count, 1e3)}
+
+
+def noops(peer: Running, extent: Extent) -> Figures:
+    """NOOP, one after another in one session."""
+
+    def commands() -> list[float]:
+        with _session(peer) as client:
+            return _noops(client, extent.seconds)
+
+    with _Meter(peer) as meter:
+        (times,) = work(1, commands)
+    p50, p99 = _percentiles(times)
+    return {"NOOP p50": p50, "NOOP p99": p99, **meter.each("NOOP CPU", len(times), 1e6)}
+
+
+def idle(peer: Running, extent: Extent) -> Figures:
+    """Sessions that do nothing, and one that does not mind them.
+
+    Memory is counted from the tenth session on: what the first ones bring in is the program's own.
+    """
+
+    def sessions() -> Figures:
+        many = extent.idle_forked if peer.forks else extent.idle
+        with contextlib.ExitStack() as open_sessions:
+            active, *_ = (open_sessions.enter_context(_session(peer)) for _ in range(1 + FEW_IDLE))
+            few50, few99 = _percentiles(_noops(active, extent.seconds))
+            before = None if peer.pid is None else memory(peer.pid)
+            for _ in range(many - FEW_IDLE):
+                open_sessions.enter_context(_session(peer))
+            figures = {"NOOP p50 beside few": few50, "NOOP p99 beside few": few99}
+            if not peer.forks:
+                many50, many99 = _percentiles(_noops(active, extent.seconds))
+                figures |= {"NOOP p50 beside many": many50, "NOOP p99 beside many": many99}
+            if peer.pid is not None and before is not None:
+                figures["idle memory"] = (memory(peer.pid) - before) / 1024 / (many - FEW_IDLE)
+        return figures
+
+    return work(1, sessions)[0]
+
+
+@attrs.define
+class _Meter:
+    """What a peer's processes take in the meantime."""
+
+    _peer: Running
+    _start: float | None = None
+    _seconds: float | None = None
+
+    def __enter__(self) -> _Meter:
+        self._start = self._now()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        now = self._now()
+        self._seconds = None if now is None or self._start is None else now - self._start
+
+    def each(self, figure: str, count: float, parts: float) -> Figures:
+        """Their processor time for each of so many things, in so many parts of a second; nothing without a peer."""
+        return {} if self._seconds is None or not count else {figure: self._seconds * parts / count}
+
+    def _now(self) -> float | None:
+        return None if self._peer.pid is None else settled_cpu(self._peer.pid, self._peer.processes)
+
+
+@contextlib.contextmanager
+def _session(peer: Running) -> Iterator[Client]:
+    """One that is logged in, and quits in the end."""
+    with Client(peer.host, peer.passive, peer.tls) as client:
+        client.login()
+        yield client
         client.quit()
-    return result
 
 
-def _store_large(target: Target, _: float) -> tuple[int, float]:
-    with target.client() as client:
-        took = client.store(LARGE, SINK)
-        client.quit()
-    return LARGE.stat().st_size, took
+def _large(peer: Running, verb: str, extent: Extent, transfer: Callable[[], float]) -> Figures:
+    with _Meter(peer) as meter:
+        (took,) = work(1, transfer)
+    gigabytes = extent.size / 1e9
+    return {f"{verb} rate": gigabytes / took, **meter.each(f"{verb} CPU", gigabytes, 1)}
 
 
-def _sessions(target: Target, seconds: float) -> tuple[int, float]:
-    start, count = time.perf_counter(), 0
+def _sessions(peer: Running, seconds: float) -> tuple[int, int, float]:
+    """How many there were, how many more failed, and in how many seconds."""
+    start, count, failed = time.perf_counter(), 0, 0
     while (took := time.perf_counter() - start) < seconds:
-        with target.client() as client:
-            client.retrieve(SMALL)
-            client.quit()
-        count += 1
-    return count, took
-
-
-def _small_files(target: Target, seconds: float) -> tuple[int, float]:
-    with target.client() as client:
-        start, count = time.perf_counter(), 0
-        while (took := time.perf_counter() - start) < seconds:
-            client.retrieve(SMALL)
+        try:
+            with _session(peer) as client:
+                client.retrieve(SMALL)
+        except (Refused, ConnectionError):
+            failed += 1
+        else:
             count += 1
-        client.quit()
-    return count, took
+    return count, failed, took
 
 
-def _noops(target: Target, seconds: float) -> list[float]:
-    with target.client() as client:
-        now = time.perf_counter()
-        end, times = now + seconds, []
-        while now < end:
-            client.command(b"NOOP", b"200")
-            times.append(time.perf_counter() - now)
-            now += times[-1]
-        client.quit()
+def _noops(client: Client, seconds: float) -> list[float]:
+    """How many seconds each took."""
+    now = time.perf_counter()
+    end, times = now + seconds, []
+    while now < end:
+        client.command(b"NOOP", b"200")
+        times.append(time.perf_counter() - now)
+        now += times[-1]
     return times
+
+
+def _percentiles(times: list[float]) -> tuple[float, float]:
+    """The median, and what 99 of 100 stay below, in microseconds."""
+    cuts = statistics.quantiles(times, n=100)
+    return cuts[49] * 1e6, cuts[98] * 1e6

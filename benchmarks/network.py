@@ -11,6 +11,8 @@ DATA = range(20000, 20100)
 ORIGIN = "127.0.10.1"
 USER = "tester"
 PASSWORD = "correct horse"
+CIPHER = "TLS_AES_256_GCM_SHA384"
+"""What TLS 1.3 comes to between OpenSSL and OpenSSL: the first choice of both."""
 
 
 def host(number: int) -> str:

@@ -37,19 +37,21 @@ def running(command: Sequence[str | Path], address: tuple[str, int], directory: 
                 raise DidNotStart(f"{Path(command[0]).name} did not start: {log.read().decode(errors='replace')}")
             yield process.pid
         finally:
+            left = tree(process.pid)[1:]
             end(process)
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Ends a program that leads a process group, and what it left in there."""
+    """Ends a program, if need be by force."""
     process.terminate()
     try:
         process.wait(PATIENCE)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _listens(process: subprocess.Popen[bytes], address: tuple[str, int]) -> bool:

@@ -1,0 +1,151 @@
+"""What is measured with what: for each origin, the peers in front of it and the loads that are laid on them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+
+import attrs
+
+from benchmarks import load, starting
+from benchmarks.client import Refused
+from benchmarks.figures import Results
+from benchmarks.load import Extent, Load
+from benchmarks.network import CONTROL, DATA, ORIGIN, PASSWORD, USER
+from benchmarks.peers import GATEWAY, PLAIN, TLS, TUNED, Peer, Running
+from benchmarks.processes import DidNotStart, running, tree
+from benchmarks.setups import PYTHON
+from benchmarks.workers import WorkFailed
+from tests.servers.daemons import vsftpd
+from tests.servers.world import obstacle
+
+ONE_CORE = (load.one_session, load.small_files, load.noops, load.idle)
+"""What goes to and fro, and keeps one core busy at most, is held on one, client and origin included.
+
+In a virtual machine it may cost more to wake another core than a relay takes for the command itself, and the scheduler
+decides how often that happens.
+"""
+
+
+class NoOrigin(Exception):
+    """Says why."""
+
+
+@contextlib.contextmanager
+def large_origin(extent: Extent) -> Iterator[int]:
+    """vsftpd: it sends files by sendfile(2), here from memory; it need not be told what leaves no trace."""
+    if not vsftpd.path.exists():
+        raise NoOrigin("vsftpd is not installed")
+    if why := obstacle():
+        raise NoOrigin(f"vsftpd: {why}")
+    # In a prison it would not find the device that takes what is stored.
+    settings = {"chroot_local_user": "NO", "xferlog_enable": "NO"}
+    root = extent.file.parent
+    with vsftpd(root, ORIGIN, CONTROL, passive_ports=DATA, user=USER, password=PASSWORD, settings=settings) as server:
+        yield server.pid
+
+
+@contextlib.contextmanager
+def light_origin(_: Extent) -> Iterator[int]:
+    """Our own."""
+    with running([*PYTHON, "benchmarks.origin", ORIGIN], (ORIGIN, CONTROL)) as pid:
+        yield pid
+
+
+@attrs.frozen
+class Stage:
+    """Loads that are laid on the same peers, in front of the same origin.
+
+    :param prefix: what its figures' names begin with.
+    :param anew: whether the peers are started for each round, as the last one left its traces in them.
+    """
+
+    name: str
+    origin: Callable[[Extent], AbstractContextManager[int]]
+    peers: Sequence[Peer]
+    loads: Sequence[Load]
+    prefix: str = ""
+    anew: bool = False
+
+    def rounds(self, extent: Extent) -> int:
+        """How many there are."""
+        return extent.idle_rounds if self.anew else extent.rounds
+
+    def steps(self, extent: Extent) -> int:
+        """How often a load is laid on a peer."""
+        return self.rounds(extent) * len(self.peers) * len(self.loads)
+
+    def run(self, extent: Extent, results: Results, tell: Callable[[str], None]) -> None:
+        """Measures, in turn; `tell` is called before each step with what it is."""
+        try:
+            with self.origin(extent) as origin:
+                for peers in [self.peers] * self.rounds(extent) if self.anew else [self.peers]:
+                    if self.anew:
+                        for peer in peers:
+                            self._measure([peer], 1, origin, extent, results, tell)
+                    else:
+                        self._measure(peers, extent.rounds, origin, extent, results, tell)
+        except (NoOrigin, RuntimeError) as error:
+            results.missing[self.name] = str(error)
+
+    def _measure(
+        self,
+        peers: Sequence[Peer],
+        rounds: int,
+        origin: int,
+        extent: Extent,
+        results: Results,
+        tell: Callable[[str], None],
+    ) -> None:
+        with contextlib.ExitStack() as stack:
+            up = []
+            for peer in peers:
+                try:
+                    if peer.missing is not None:
+                        raise DidNotStart(peer.missing)
+                    up.append(stack.enter_context(peer()))
+                except DidNotStart as error:
+                    results.missing[peer.name] = str(error)
+            for laid in self.loads:
+                with _cores(1 if laid in ONE_CORE else None, [origin, *(peer.pid for peer in up if peer.pid)]):
+                    for _ in range(rounds):
+                        for peer in up:
+                            tell(f"{self.name}: {laid.__name__.replace('_', ' ')}, {peer.name}")
+                            self._lay(laid, peer, extent, results)
+
+    def _lay(self, laid: Load, peer: Running, extent: Extent, results: Results) -> None:
+        try:
+            for figure, value in laid(peer, extent).items():
+                results.add(self.prefix + figure, peer.name, value)
+        except (WorkFailed, Refused, OSError) as error:
+            results.missing[f"{peer.name}, {laid.__name__.replace('_', ' ')}"] = str(error)
+
+
+@contextlib.contextmanager
+def _cores(number: int | None, processes: Sequence[int]) -> Iterator[None]:
+    """Holds these processes, and this one, on so many of the cores that they may use."""
+    every = os.sched_getaffinity(0)
+    _hold([0, *processes], set(sorted(every)[-number:]) if number else every)
+    try:
+        yield
+    finally:
+        _hold([0, *processes], every)
+
+
+def _hold(processes: Sequence[int], cores: set[int]) -> None:
+    for process in processes:
+        for each in tree(process) if process else [0]:
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(each, cores)
+
+
+STAGES = (
+    Stage("large", large_origin, (*PLAIN, *TUNED), (load.retrieve, load.store)),
+    Stage("large-tls", large_origin, TLS, (load.retrieve, load.store), prefix="TLS "),
+    Stage("sessions", light_origin, PLAIN, (load.one_session, load.many_sessions, load.small_files, load.noops)),
+    Stage("idle", light_origin, PLAIN, (load.idle,), anew=True),
+    Stage("idle-tls", light_origin, TLS, (load.idle,), prefix="TLS ", anew=True),
+    Stage("start", light_origin, (GATEWAY,), (starting.ready,)),
+)
