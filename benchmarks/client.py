@@ -78,8 +78,7 @@ class Client:
         """
         with self._data() as data:
             start = time.perf_counter()
-            self.command(b"RETR " + path.encode(), *STARTED)
-            sink = self._secure(data)
+            sink = self._begin(b"RETR " + path.encode(), data)
             buffer, flags, total = bytearray(BUFFER), 0 if self._tls else socket.MSG_TRUNC, 0
             while count := sink.recv_into(buffer, 0, flags):
                 total += count
@@ -95,8 +94,7 @@ class Client:
         """
         with source.open("rb") as file, self._data() as data:
             start = time.perf_counter()
-            self.command(b"APPE " + path.encode(), *STARTED)
-            sink = self._secure(data)
+            sink = self._begin(b"APPE " + path.encode(), data)
             if isinstance(sink, ssl.SSLSocket):
                 buffer = memoryview(bytearray(BUFFER))
                 while count := file.readinto(buffer):
@@ -128,12 +126,22 @@ class Client:
         numbers = self.command(b"PASV", b"227").rpartition(b"(")[2].partition(b")")[0].split(b",")
         return self._connect(int(numbers[4]) * 256 + int(numbers[5]))
 
+    def _begin(self, line: bytes, data: socket.socket) -> socket.socket:
+        """Sends the command; gives the data connection, secure where it has to be.
+
+        Its handshake waits for no reply: HAProxy goes on to the origin after it, and vsftpd replies after that.
+        """
+        self.control.sendall(line + b"\r\n")
+        sink = self._secure(data)
+        self._expect(*STARTED)
+        return sink
+
     def _secure(self, data: socket.socket) -> socket.socket:
         if self._tls is None:
             return data
         secure = self._tls.wrap_socket(data, suppress_ragged_eofs=False)
-        if secure.cipher()[0] != CIPHER:
-            raise Refused(f"{self._host} chose {secure.cipher()}")
+        if (chosen := secure.cipher()) is None or chosen[0] != CIPHER:
+            raise Refused(f"{self._host} chose {chosen}")
         return secure
 
     def _expect(self, *codes: bytes) -> bytes:

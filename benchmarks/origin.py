@@ -129,4 +129,4 @@ class Session:
 
 
 if __name__ == "__main__":
-    Loop(*sys.argv[1:]).run()
+    Loop(sys.argv[1]).run()

@@ -11,7 +11,7 @@ from benchmarks.figures import FIGURES, GATEWAY, GROUPS, TARGETS, Figure, Group,
 from benchmarks.peers import PLAIN, TUNED
 
 PEERS = tuple(peer.name for peer in (*PLAIN, *TUNED))
-NOTHING = "–"
+NOTHING = "-"
 
 
 def number(figure: Figure, value: float | None) -> str:
@@ -31,15 +31,18 @@ def rows(group: Group, results: Results, peers: list[str]) -> Iterator[list[str]
         cells = []
         for peer in peers:
             value = results.median(figure.name, peer)
-            ratio = f" (× {ours / value:.2f})" if value and ours is not None and peer != GATEWAY else ""
+            ratio = f" ({ours / value:.2f})" if value and ours is not None and peer != GATEWAY else ""
             cells.append(number(figure, value) + ratio)
         if any(cell != NOTHING for cell in cells):
             yield [f"{figure.title}, {figure.unit}", *cells]
 
 
 def targets(results: Results) -> Iterator[list[str]]:
-    """A row for each target: what, how it is set, the limit, the gateway's figure, whether it is reached."""
+    """A row for each target whose figure was measured: what, how it is set, the limit, the gateway's figure, whether it is reached."""
     for target in TARGETS:
+        ours = results.median(target.figure, GATEWAY)
+        if ours is None:
+            continue
         figure = FIGURES[target.figure]
         group = next(group for group in GROUPS if figure in group.figures)
         reached = {True: "yes", False: "no", None: "not measured"}[target.reached(results)]
@@ -47,7 +50,7 @@ def targets(results: Results) -> Iterator[list[str]]:
             f"{group.title}: {figure.title}, {figure.unit}",
             f"at {'least' if figure.more else 'most'} {target.says}",
             number(figure, target.bound(results)),
-            number(figure, results.median(target.figure, GATEWAY)),
+            number(figure, ours),
             reached,
         ]
 

@@ -24,8 +24,8 @@ from tests.servers.world import obstacle
 ONE_CORE = (load.one_session, load.small_files, load.noops, load.idle)
 """What goes to and fro, and keeps one core busy at most, is held on one, client and origin included.
 
-In a virtual machine it may cost more to wake another core than a relay takes for the command itself, and the scheduler
-decides how often that happens.
+In a virtual machine it may cost more to wake another core than a relay takes for the command itself, and how often
+that happens is the scheduler's choice.
 """
 
 
@@ -109,11 +109,10 @@ class Stage:
                 except DidNotStart as error:
                     results.missing[peer.name] = str(error)
             for laid in self.loads:
-                with _cores(1 if laid in ONE_CORE else None, [origin, *(peer.pid for peer in up if peer.pid)]):
-                    for _ in range(rounds):
-                        for peer in up:
-                            tell(f"{self.name}: {laid.__name__.replace('_', ' ')}, {peer.name}")
-                            self._lay(laid, peer, extent, results)
+                with _cores(1 if laid in ONE_CORE else None, [origin, *(each.pid for each in up if each.pid)]):
+                    for each in up * rounds:
+                        tell(f"{self.name}: {laid.__name__.replace('_', ' ')}, {each.name}")
+                        self._lay(laid, each, extent, results)
 
     def _lay(self, laid: Load, peer: Running, extent: Extent, results: Results) -> None:
         try:

@@ -32,7 +32,10 @@ def work(processes: int, task: Callable[[], T]) -> list[T]:
     results, failures = [], []
     for process, ours in running:
         with ours:
-            failure, result = ours.recv()
+            try:
+                failure, result = ours.recv()
+            except EOFError:
+                failure, result = "it died", None
         process.join()
         failures.append(failure)
         results.append(result)
