@@ -12,13 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import chart, report
+from benchmarks import chart, terminal
 from benchmarks.circumstances import circumstances, stolen
 from benchmarks.figures import Results
 from benchmarks.load import Extent
+from benchmarks.rows import PEERS
 from benchmarks.stages import STAGES, Stage
 
 FULL = Extent(Path(), 1 << 30, seconds=2.0, idle=5000, idle_forked=200, rounds=5, idle_rounds=2)
@@ -32,32 +31,24 @@ def main() -> None:
     if asked.rounds:
         extent = attrs.evolve(extent, rounds=asked.rounds, idle_rounds=min(asked.rounds, extent.idle_rounds))
     _raise_open_files()
-    console = Console(width=None if os.isatty(1) else 200)
     results = Results(circumstances(extent))
     stages = list(_chosen(asked.only))
     before = stolen()
-    # Drawn by nobody but us: a thread that does so would take time from what is measured.
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with _large_file(extent.size) as file, Progress(*columns, console=console, auto_refresh=False) as progress:
-        task = progress.add_task("", total=sum(stage.steps(extent) for stage in stages))
-
-        def tell(step: str) -> None:
-            progress.update(task, description=step, refresh=True)
-            progress.advance(task)
-
+    steps = sum(stage.steps(extent) for stage in stages)
+    with _large_file(extent.size) as file, terminal.progress(steps) as tell:
         for stage in stages:
             stage.run(attrs.evolve(extent, file=file), results, tell)
     gone, passed = (after - at_first for after, at_first in zip(stolen(), before, strict=True))
     results.circumstances["Taken by the host meanwhile"] = f"{100 * gone / passed:.1f} % of the processors' time"
-    report.show(results, console)
+    terminal.show(results)
     if asked.json:
         asked.json.write_text(json.dumps(results.json(), indent=1, ensure_ascii=False) + "\n")
     if asked.svg:
-        asked.svg.write_text(chart.draw(results, report.PEERS))
+        asked.svg.write_text(chart.draw(results))
 
 
 def _arguments() -> argparse.Namespace:
-    names = [*(stage.name for stage in STAGES), *(name.replace(" ", "-") for name in report.PEERS)]
+    names = [*(stage.name for stage in STAGES), *(name.replace(" ", "-") for name in PEERS)]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures the gateway and its peers.")
     parser.add_argument("--quick", action="store_true", help="little of everything: to try it, not to quote it")
     parser.add_argument("--rounds", type=int, metavar="N", help="how often each load is laid on each peer")

@@ -46,11 +46,11 @@ def _large(prefix: str) -> tuple[Figure, ...]:
 
 def _idle(prefix: str) -> tuple[Figure, ...]:
     return (
-        Figure(f"{prefix}idle memory", "resident memory of each", "KiB", digits=1),
+        Figure(f"{prefix}idle memory", "memory of each", "KiB", digits=1),
         *(
-            Figure(f"{prefix}NOOP {percentile} beside {which}", f"NOOP beside {others}, {says}", "µs", digits=0)
-            for percentile, says in (("p50", "median"), ("p99", "99 of 100 below"))
-            for which, others in (("few", "10"), ("many", "all of them"))
+            Figure(f"{prefix}NOOP {percentile} beside {which}", f"NOOP {percentile}, {others}", "µs", digits=0)
+            for percentile in ("p50", "p99")
+            for which, others in (("few", "10 idle"), ("many", "all idle"))
         ),
     )
 
@@ -59,32 +59,32 @@ GROUPS = (
     Group("One large file", _large("")),
     Group("One large file, TLS to the client", _large("TLS ")),
     Group(
-        "Sessions: connect, log in, a file of 1 KiB, quit",
+        "Sessions: connect, log in, retrieve 1 KiB, quit",
         (
             Figure("session CPU", "CPU", "ms"),
             Figure("session rate", "one at a time", "1/s", more=True, digits=0),
-            Figure("32 sessions CPU", "32 at once, CPU of each", "ms"),
+            Figure("32 sessions CPU", "32 at once, CPU", "ms"),
             Figure("32 sessions rate", "32 at once", "1/s", more=True, digits=0),
             Figure("32 sessions failed", "32 at once, failed", "%", digits=1),
         ),
     ),
     Group(
-        "Files of 1 KiB, one after another in one session",
+        "Small files: 1 KiB each, one after another in one session",
         (
             Figure("small file CPU", "CPU of each", "ms"),
             Figure("small file rate", "files", "1/s", more=True, digits=0),
         ),
     ),
     Group(
-        "NOOP, one after another in one session",
+        "NOOP: round trips in one session",
         (
             Figure("NOOP CPU", "CPU of each", "µs", digits=0),
-            Figure("NOOP p50", "round trip, median", "µs", digits=0),
-            Figure("NOOP p99", "round trip, 99 of 100 below", "µs", digits=0),
+            Figure("NOOP p50", "p50", "µs", digits=0),
+            Figure("NOOP p99", "p99", "µs", digits=0),
         ),
     ),
-    Group("Idle sessions, logged in", _idle("")),
-    Group("Idle sessions, logged in, TLS to the client", _idle("TLS ")),
+    Group("Idle sessions", _idle("")),
+    Group("Idle sessions, TLS to the client", _idle("TLS ")),
     Group("Start", (Figure("ready", "from start to ready", "s"),)),
 )
 FIGURES = {figure.name: figure for group in GROUPS for figure in group.figures}
@@ -170,6 +170,12 @@ TARGETS = (
             Target(f"{verb} rate", "1.2 times the better of HAProxy and nginx", 1.2, _PEERS),
             Target(f"{verb} rate", "0.95 times the bare splice loop", 0.95, ("splice loop",)),
             Target(f"{verb} CPU", "half of the better of HAProxy and nginx", 0.5, _PEERS),
+        )
+    ),
+    *(
+        target
+        for verb in ("RETR", "STOR")
+        for target in (
             Target(f"TLS {verb} rate", "HAProxy's", 1.0, ("HAProxy",)),
             Target(f"TLS {verb} CPU", "HAProxy's", 1.0, ("HAProxy",)),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import ssl
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
@@ -45,7 +45,7 @@ class Peer:
 
     name: str
     address: str
-    setup: Callable[[str, Path], setups.Command] | None = None
+    setup: setups.Setup | None = None
     program: Path | None = None
     passive: bytes = b"EPSV"
     forks: bool = False

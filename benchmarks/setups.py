@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.network import CIPHER, CONTROL, DATA, ORIGIN
@@ -24,6 +25,7 @@ PYTHON = ("env", f"PYTHONPATH={Path(__file__).parents[1]}", sys.executable, "-m"
 """Runs a module of ours, wherever that is."""
 
 Command = list[str | Path]
+Setup = Callable[[str, Path], Command]
 _RANGE = f"{DATA[0]}-{DATA[-1]}"
 _LONG = 3600  # seconds: nobody is to end an idle session
 
