@@ -7,6 +7,8 @@ import contextlib
 import json
 import os
 import resource
+import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +33,7 @@ def main() -> None:
     if asked.rounds:
         extent = attrs.evolve(extent, rounds=asked.rounds, idle_rounds=min(asked.rounds, extent.idle_rounds))
     _raise_open_files()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))  # and so everything is, that was started
     results = Results(circumstances(extent))
     stages = list(_chosen(asked.only))
     before = stolen()

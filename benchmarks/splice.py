@@ -15,95 +15,80 @@ from collections.abc import Callable
 from fcntl import F_SETPIPE_SZ, fcntl
 from functools import partial
 
+import attrs
+
 from benchmarks.network import CONTROL, DATA, listen
 
 SIZE = 1 << 20
 FLAGS = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
-FULL, DONE = -1, 0
 
 
-def splice(source: int, target: int, most: int) -> int:
-    """How many bytes it moved; `DONE` at the source's end, `FULL` where one of them is not ready."""
-    try:
-        return os.splice(source, target, most, flags=FLAGS)
-    except BlockingIOError:
-        return FULL
-    except OSError:  # a reset
-        return DONE
+@attrs.define(eq=False)
+class Way:
+    """From one socket to another."""
+
+    source: socket.socket
+    target: socket.socket
+    pipe: tuple[int, int] = attrs.field(factory=os.pipe)
+    held: int = 0
+    over: bool = False
+
+    def move(self) -> None:
+        """Moves all that can be moved now."""
+        reader, writer = self.pipe
+        with contextlib.suppress(BlockingIOError):
+            while not self.over:
+                if not self.held:
+                    self.held = os.splice(self.source.fileno(), writer, SIZE, flags=FLAGS)
+                    self.over = not self.held
+                while self.held:
+                    self.held -= os.splice(reader, self.target.fileno(), self.held, flags=FLAGS)
+            self.target.shutdown(socket.SHUT_WR)
 
 
-def relay(epoll: select.epoll, actions: dict[int, Callable[[int], None]], client: socket.socket, origin: str) -> None:
+def relay(epoll: select.epoll, actions: dict[int, Callable[[], None]], client: socket.socket, origin: str) -> None:
     """Joins a client's connection with one to the same port of the origin."""
     server = socket.create_connection((origin, client.getsockname()[1]))
-    pipes: list[int] = []
-    wanted = dict.fromkeys((client.fileno(), server.fileno()), select.EPOLLIN)
-    open_ways = [client, server]
+    ways = Way(client, server), Way(server, client)
 
-    def want(descriptor: int, event: int, on: bool) -> None:
-        before = wanted[descriptor]
-        wanted[descriptor] = before | event if on else before & ~event
-        if wanted[descriptor] != before:
-            epoll.modify(descriptor, wanted[descriptor])
+    def ready() -> None:
+        for way in ways:
+            if not way.over:
+                try:
+                    way.move()
+                except OSError:  # one of them broke: the other is closed with it
+                    ways[0].over = ways[1].over = True
+        if ways[0].over and ways[1].over:
+            for way in ways:
+                actions.pop(way.source.fileno(), None)
+                way.source.close()
+                os.close(way.pipe[0])
+                os.close(way.pipe[1])
 
-    def way(source: socket.socket, target: socket.socket) -> Callable[[], None]:
-        reader, writer = os.pipe()
-        pipes.extend((reader, writer))
-        fcntl(writer, F_SETPIPE_SZ, SIZE)
-        held = 0
-
-        def move() -> None:
-            nonlocal held
-            count = splice(source.fileno(), writer, SIZE) if held == 0 else FULL
-            held += max(count, 0)
-            while held and (moved := splice(reader, target.fileno(), held)) > 0:
-                held -= moved
-            want(source.fileno(), select.EPOLLIN, held == 0 and count != DONE)
-            want(target.fileno(), select.EPOLLOUT, held > 0)
-            if count == DONE:
-                with contextlib.suppress(OSError):
-                    target.shutdown(socket.SHUT_WR)
-                open_ways.remove(source)
-                if not open_ways:
-                    for each in (client, server):
-                        del actions[each.fileno()]
-                        each.close()
-                    for pipe in pipes:
-                        os.close(pipe)
-
-        return move
-
-    there, back = way(client, server), way(server, client)
-
-    def ready(read: Callable[[], None], write: Callable[[], None], own: socket.socket, event: int) -> None:
-        if event & select.EPOLLOUT:
-            write()
-        if event & ~select.EPOLLOUT and own in open_ways:
-            read()
-
-    for own, read, write in ((client, there, back), (server, back, there)):
-        own.setblocking(False)
-        own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        actions[own.fileno()] = partial(ready, read, write, own)
-        epoll.register(own.fileno(), select.EPOLLIN)
+    for way in ways:
+        fcntl(way.pipe[1], F_SETPIPE_SZ, SIZE)
+        way.source.setblocking(False)
+        way.source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        actions[way.source.fileno()] = ready
+        epoll.register(way.source.fileno(), select.EPOLLIN | select.EPOLLOUT | select.EPOLLET)
 
 
 def main(host: str, origin: str) -> None:
     """Serves until it is killed."""
     epoll = select.epoll()
-    actions: dict[int, Callable[[int], None]] = {}
+    actions: dict[int, Callable[[], None]] = {}
 
-    def accept(listener: socket.socket, _: int) -> None:
-        with contextlib.suppress(BlockingIOError):
-            relay(epoll, actions, listener.accept()[0], origin)
+    def accept(listener: socket.socket) -> None:
+        relay(epoll, actions, listener.accept()[0], origin)
 
     for port in (CONTROL, *DATA):
         listener = listen((host, port))
         actions[listener.fileno()] = partial(accept, listener)
         epoll.register(listener.fileno(), select.EPOLLIN)
     while True:
-        for descriptor, event in epoll.poll():
-            if descriptor in actions:
-                actions[descriptor](event)
+        for descriptor, _ in epoll.poll():
+            if action := actions.get(descriptor):
+                action()
 
 
 if __name__ == "__main__":

@@ -10,11 +10,10 @@ from contextlib import AbstractContextManager
 import attrs
 
 from benchmarks import load, starting
-from benchmarks.client import Refused
 from benchmarks.figures import Results
 from benchmarks.load import Extent, Load
 from benchmarks.network import CONTROL, DATA, ORIGIN, PASSWORD, USER
-from benchmarks.peers import GATEWAY, PLAIN, TLS, TUNED, Peer, Running
+from benchmarks.peers import GATEWAY, PLAIN, SPLICE, TLS, TUNED, Peer, Running
 from benchmarks.processes import DidNotStart, running, tree
 from benchmarks.setups import PYTHON
 from benchmarks.workers import WorkFailed
@@ -34,7 +33,7 @@ class NoOrigin(Exception):
 
 
 @contextlib.contextmanager
-def large_origin(extent: Extent) -> Iterator[int]:
+def large_origin(extent: Extent) -> Iterator[None]:
     """vsftpd: it sends files by sendfile(2), here from memory; it need not be told what leaves no trace."""
     if not vsftpd.path.exists():
         raise NoOrigin("vsftpd is not installed")
@@ -43,15 +42,15 @@ def large_origin(extent: Extent) -> Iterator[int]:
     # In a prison it would not find the device that takes what is stored.
     settings = {"chroot_local_user": "NO", "xferlog_enable": "NO"}
     root = extent.file.parent
-    with vsftpd(root, ORIGIN, CONTROL, passive_ports=DATA, user=USER, password=PASSWORD, settings=settings) as server:
-        yield server.pid
+    with vsftpd(root, ORIGIN, CONTROL, passive_ports=DATA, user=USER, password=PASSWORD, settings=settings):
+        yield
 
 
 @contextlib.contextmanager
-def light_origin(_: Extent) -> Iterator[int]:
+def light_origin(_: Extent) -> Iterator[None]:
     """Our own."""
-    with running([*PYTHON, "benchmarks.origin", ORIGIN], (ORIGIN, CONTROL)) as pid:
-        yield pid
+    with running([*PYTHON, "benchmarks.origin", ORIGIN], (ORIGIN, CONTROL)):
+        yield
 
 
 @attrs.frozen
@@ -63,7 +62,7 @@ class Stage:
     """
 
     name: str
-    origin: Callable[[Extent], AbstractContextManager[int]]
+    origin: Callable[[Extent], AbstractContextManager[None]]
     peers: Sequence[Peer]
     loads: Sequence[Load]
     prefix: str = ""
@@ -79,14 +78,14 @@ class Stage:
 
     def run(self, extent: Extent, results: Results, tell: Callable[[str], None]) -> None:
         """Measures, in turn; `tell` is called before each step with what it is."""
+        rounds = self.rounds(extent)
         try:
-            with self.origin(extent) as origin:
-                for peers in [self.peers] * self.rounds(extent) if self.anew else [self.peers]:
-                    if self.anew:
-                        for peer in peers:
-                            self._measure([peer], 1, origin, extent, results, tell)
-                    else:
-                        self._measure(peers, extent.rounds, origin, extent, results, tell)
+            with self.origin(extent):
+                if self.anew:
+                    for peer in (*self.peers,) * rounds:
+                        self._measure([peer], 1, extent, results, tell)
+                else:
+                    self._measure(self.peers, rounds, extent, results, tell)
         except (NoOrigin, RuntimeError) as error:
             results.missing[self.name] = str(error)
 
@@ -94,7 +93,6 @@ class Stage:
         self,
         peers: Sequence[Peer],
         rounds: int,
-        origin: int,
         extent: Extent,
         results: Results,
         tell: Callable[[str], None],
@@ -109,7 +107,7 @@ class Stage:
                 except DidNotStart as error:
                     results.missing[peer.name] = str(error)
             for laid in self.loads:
-                with _cores(1 if laid in ONE_CORE else None, [origin, *(each.pid for each in up if each.pid)]):
+                with _on_one_core() if laid in ONE_CORE else contextlib.nullcontext():
                     for each in up * rounds:
                         tell(f"{self.name}: {laid.__name__.replace('_', ' ')}, {each.name}")
                         self._lay(laid, each, extent, results)
@@ -118,33 +116,33 @@ class Stage:
         try:
             for figure, value in laid(peer, extent).items():
                 results.add(self.prefix + figure, peer.name, value)
-        except (WorkFailed, Refused, OSError) as error:
+        except (WorkFailed, DidNotStart, OSError) as error:
             results.missing[f"{peer.name}, {laid.__name__.replace('_', ' ')}"] = str(error)
 
 
 @contextlib.contextmanager
-def _cores(number: int | None, processes: Sequence[int]) -> Iterator[None]:
-    """Holds these processes, and this one, on so many of the cores that they may use."""
+def _on_one_core() -> Iterator[None]:
+    """Holds this process, and all that it started, on one of the cores that they may use."""
     every = os.sched_getaffinity(0)
-    _hold([0, *processes], set(sorted(every)[-number:]) if number else every)
+    _hold({max(every)})
     try:
         yield
     finally:
-        _hold([0, *processes], every)
+        _hold(every)
 
 
-def _hold(processes: Sequence[int], cores: set[int]) -> None:
-    for process in processes:
-        for each in tree(process) if process else [0]:
-            with contextlib.suppress(ProcessLookupError):
-                os.sched_setaffinity(each, cores)
+def _hold(cores: set[int]) -> None:
+    for process in tree(os.getpid()):
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(process, cores)
 
 
 STAGES = (
     Stage("large", large_origin, (*PLAIN, *TUNED), (load.retrieve, load.store)),
     Stage("large-tls", large_origin, TLS, (load.retrieve, load.store), prefix="TLS "),
     Stage("sessions", light_origin, PLAIN, (load.one_session, load.many_sessions, load.small_files, load.noops)),
-    Stage("idle", light_origin, PLAIN, (load.idle,), anew=True),
+    # The splice loop has six descriptors for each session, more than a process may have for so many.
+    Stage("idle", light_origin, [peer for peer in PLAIN if peer is not SPLICE], (load.idle,), anew=True),
     Stage("idle-tls", light_origin, TLS, (load.idle,), prefix="TLS ", anew=True),
     Stage("start", light_origin, (GATEWAY,), (starting.ready,)),
 )
