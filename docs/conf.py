@@ -10,13 +10,14 @@ from gateway.relay import door, relay
 from gateway.session import control
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+sys.path.append(str(Path(__file__).parents[1]))  # for the benchmarks, which are not installed; what is goes first
 
 project = "Protected FTP gateway"
 author = "The protected FTP gateway developers"
 copyright = f"2026, {author}"
 version = release = installed_version("protected-ftp-gateway")
 
-extensions = ["configuration", "states"]
+extensions = ["configuration", "performance", "states"]
 exclude_patterns = ["_build"]
 highlight_language = "none"  # what is a program says so
 smartquotes = False  # what is typed is shown

@@ -1,0 +1,186 @@
+"""How each peer is set up: the files that it reads, and the command line that starts it.
+
+Each gets its own address and an empty directory, and relays to `ORIGIN`, the same ports at both.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.network import CIPHER, CONTROL, DATA, ORIGIN
+from gateway.tls.throwaway import write_certificate
+
+TREE = Path(os.environ.get("BENCH_PEERS") or Path(__file__).parents[1] / ".tox" / "ftp-peers").absolute()
+"""Where `fetch-peers` unpacked them."""
+HAPROXY = TREE / "usr/sbin/haproxy"
+NGINX = TREE / "usr/sbin/nginx"
+PROFTPD = TREE / "usr/sbin/proftpd"
+MOD_PROXY = TREE / "usr/lib/proftpd/mod_proxy.so"
+SUSE = TREE / "usr/sbin/ftp-proxy"
+
+PYTHON = ("env", f"PYTHONPATH={Path(__file__).parents[1]}", sys.executable, "-m")
+"""Runs a module of ours, wherever that is."""
+
+Command = list[str | Path]
+Setup = Callable[[str, Path], Command]
+_RANGE = f"{DATA[0]}-{DATA[-1]}"
+_LONG = 3600  # seconds: nobody is to end an idle session
+
+
+def gateway(own: str, directory: Path, tls: str = "") -> Command:
+    """The gateway, as a user starts it."""
+    config = f"""
+[[application]]
+name = "bench"
+listen = "tcp:{CONTROL}:interface={own}:backlog=1024"
+origin = "{ORIGIN}:{CONTROL}"
+data_ports = "{_RANGE}"
+timeouts.idle = {_LONG}
+{tls}
+"""
+    twistd = Path(sys.executable).with_name("twistd")
+    return [twistd, "-n", "--pidfile=", "ftp-gateway", "--config", _file(directory / "gateway.toml", config)]
+
+
+def gateway_tls(own: str, directory: Path) -> Command:
+    """The gateway with TLS from the first byte, as HAProxy has it, which cannot begin TLS at a command."""
+    write_certificate(directory / "pair.pem")
+    return gateway(
+        own,
+        directory,
+        """
+[application.tls]
+mode = "flexible"
+certificate = "pair.pem"
+key = "pair.pem"
+implicit = true
+data_session_reuse = "optional"
+minimum_version = "1.3"
+""",
+    )
+
+
+def haproxy(own: str, directory: Path, more: str = "", splice: str = "option splice-auto", bind: str = "") -> Command:
+    """HAProxy in TCP mode, which knows ranges of ports."""
+    config = f"""
+global
+    nbthread 1
+    maxconn 5500
+    {more}
+defaults
+    mode tcp
+    {splice}
+    timeout connect 10s
+    timeout client {_LONG}s
+    timeout server {_LONG}s
+    maxconn 5500
+listen control
+    bind {own}:{CONTROL} {bind}
+    server origin {ORIGIN}:{CONTROL}
+listen data
+    bind {own}:{_RANGE} {bind}
+    server origin {ORIGIN}
+"""
+    return [HAPROXY, "-db", "-f", _file(directory / "haproxy.cfg", config)]
+
+
+def haproxy_tuned(own: str, directory: Path) -> Command:
+    """HAProxy made to splice from the first byte to the last, through pipes as large as they may be."""
+    return haproxy(own, directory, "tune.pipesize 1048576", "option splice-request\n    option splice-response")
+
+
+def haproxy_tls(own: str, directory: Path) -> Command:
+    """HAProxy with TLS from the first byte."""
+    write_certificate(directory / "pair.pem")
+    bind = f"ssl crt {directory}/pair.pem ssl-min-ver TLSv1.3 ciphersuites {CIPHER}"
+    return haproxy(own, directory, bind=bind)
+
+
+def nginx(own: str, directory: Path, buffer: str = "16k") -> Command:
+    """nginx with its stream module; 16k is what its buffer has by default."""
+    config = f"""
+load_module {TREE}/usr/lib/nginx/modules/ngx_stream_module.so;
+user root;
+daemon off;
+worker_processes 1;
+pid nginx.pid;
+error_log stderr;
+events {{ worker_connections 15000; }}
+stream {{
+    proxy_timeout {_LONG}s;
+    proxy_buffer_size {buffer};
+    server {{ listen {own}:{CONTROL} backlog=1024; proxy_pass {ORIGIN}:{CONTROL}; }}
+    server {{ listen {own}:{_RANGE}; proxy_pass {ORIGIN}:$server_port; }}
+}}
+"""
+    return [NGINX, "-e", "stderr", "-p", directory, "-c", _file(directory / "nginx.conf", config)]
+
+
+def nginx_tuned(own: str, directory: Path) -> Command:
+    """nginx with the buffer that serves large files best, two of which each connection has."""
+    return nginx(own, directory, "1m")
+
+
+def mod_proxy(own: str, directory: Path) -> Command:
+    """ProFTPD as a reverse proxy."""
+    (directory / "proxy").mkdir()
+    config = f"""
+ModulePath {MOD_PROXY.parent}
+LoadModule mod_tls.c
+LoadModule mod_proxy.c
+ServerType standalone
+UseIPv6 off
+DefaultAddress {own}
+Port {CONTROL}
+SocketBindTight on
+UseReverseDNS off
+User root
+Group root
+MaxInstances none
+PassivePorts {DATA[0]} {DATA[-1]}
+PidFile {directory}/pid
+ScoreboardFile none
+ControlsEngine off
+DelayEngine off
+WtmpLog off
+TransferLog none
+TimeoutIdle {_LONG}
+TimeoutNoTransfer {_LONG}
+ProxyEngine on
+ProxyRole reverse
+ProxyTables {directory}/proxy
+ProxyReverseServers ftp://{ORIGIN}:{CONTROL}
+ProxyDataTransferPolicy EPSV
+"""
+    return [PROFTPD, "--nodaemon", "--quiet", "--config", _file(directory / "proftpd.conf", config)]
+
+
+def suse(own: str, directory: Path) -> Command:
+    """SUSE's ftp-proxy. It runs out of passive ports of a range, as it cannot take one that was in use just now."""
+    config = f"""
+[-Global-]
+ServerType standalone
+Listen {own}
+Port {CONTROL}
+DestinationAddress {ORIGIN}
+DestinationPort {CONTROL}
+DestinationTransferMode passive
+MaxClients 8000
+ForkLimit 8000
+TimeOut {_LONG}
+PidFile {directory}/pid
+"""
+    return [SUSE, "-d", "-n", "-f", _file(directory / "ftp-proxy.conf", config)]
+
+
+def splice_loop(own: str, _: Path) -> Command:
+    """Our own."""
+    return [*PYTHON, "benchmarks.splice", own, ORIGIN]
+
+
+def _file(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
