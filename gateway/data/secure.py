@@ -12,6 +12,7 @@ from OpenSSL import SSL
 from gateway.data.leg import Leg
 from gateway.tls.errors import reason
 
+_LOST = "connection lost"
 _EOF = "unexpected eof"  # as OpenSSL says it
 _RECORD = 16384  # bytes, the most in one TLS record (RFC 8446 section 5.1)
 
@@ -46,6 +47,7 @@ class SecureLeg(Leg):
     _notified: bool = attrs.field(default=False, init=False)
     _at_end: bool = attrs.field(default=False, init=False)
     _failure: OSError | None = attrs.field(default=None, init=False, repr=False)
+    _write_failed: bool = attrs.field(default=False, init=False)
     _reads: bool = attrs.field(default=False, init=False)
     _writes: bool = attrs.field(default=False, init=False)
     _write_awaits_read: bool = attrs.field(default=False, init=False)
@@ -76,7 +78,7 @@ class SecureLeg(Leg):
                 done(self.security.check(self.connection))
 
         self.readable = self.writable = go_on
-        self.broken = lambda: done("connection lost")
+        self.broken = lambda: done(_LOST)
         go_on()
 
     def watch_reads(self, on: bool) -> None:
@@ -110,7 +112,8 @@ class SecureLeg(Leg):
             except SSL.ZeroReturnError:
                 self._at_end = True
             except SSL.Error as error:
-                self._failure = _broken(error)
+                # Behind a write that failed OpenSSL reads nothing any more, and does not say why.
+                self._failure = ConnectionResetError(_LOST) if self._write_failed else _broken(error)
         if received or self._at_end:
             return received
         raise self._failure or BlockingIOError()
@@ -125,6 +128,7 @@ class SecureLeg(Leg):
             self._watch()
             raise BlockingIOError from None
         except SSL.Error as error:
+            self._write_failed = True
             raise _broken(error) from None
 
     def finish(self) -> None:

@@ -57,6 +57,7 @@ class Side:
     full: bool = attrs.field(default=False, init=False)
     _held: bytearray = attrs.field(factory=bytearray, init=False, repr=False)
     _blocked: bool = attrs.field(default=False, init=False)  # the peer takes nothing now
+    _mute: bool = attrs.field(default=False, init=False)  # the peer takes nothing any more
     _reading: bool = attrs.field(default=True, init=False)
     _security: Security | None = attrs.field(default=None, init=False, repr=False)  # while the handshake goes on
     _closing: bool = attrs.field(default=False, init=False)
@@ -72,7 +73,7 @@ class Side:
 
     def send(self, data: bytes) -> None:
         """Sends with the next ``flush``: what belongs together goes out in one write."""
-        if self.up and not self._closing:
+        if self.up and not self._closing and not self._mute:
             self._held += data
             if len(self._held) > _MAX_HELD:
                 self.flush()
@@ -140,9 +141,10 @@ class Side:
                 self.leg.finish()
         except BlockingIOError:
             blocked = True
-        except OSError as error:
-            self._lose(error)
-            return
+        except OSError:
+            # What the peer said before it went is still to be read, and may tell why; so is its end.
+            self._mute = True
+            self._held.clear()
         if blocked != self._blocked:
             self._blocked = blocked
             self.leg.watch_writes(blocked)

@@ -522,6 +522,9 @@ class ControlSession:
         if self._phase.state is Phase.OPAQUE:
             self._end(Outcome.ORIGIN_CLOSED)
             return
+        if self._phase.state is Phase.SECURING:
+            self._origin_insecure("connection lost")
+            return
         self._origin_error("control connection lost")
         self._end(Outcome.ORIGIN_LOST, UNAVAILABLE)
 

@@ -228,7 +228,8 @@ class TestOriginsWithTheirOwnWill:
             with before(server, "strict", origin_ca=ours.ca, **shown) as stack:
                 carry(Ftplib(), stack.account, root, local)
             with before(server, "strict", origin_ca=ours.ca) as stack:
-                assert refused(stack) == "tlsv13 alert certificate required"
+                # An origin that has closed by the time of the first command takes its alert with it.
+                assert refused(stack) in ("tlsv13 alert certificate required", "connection lost")
 
 
 @pytest.fixture

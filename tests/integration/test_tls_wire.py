@@ -207,7 +207,8 @@ class TestOpenSSL:
     def test_renegotiation(self, openssl: OpenSSL) -> None:
         said, _ = openssl("-tls1_2", stdin="R\n")
         assert "RENEGOTIATING\n" in said
-        assert ":no renegotiation:" in said  # what the gateway's alert says
+        # What the gateway's alert says; or what the client says where the greeting came in the midst of it.
+        assert ":no renegotiation:" in said or ":unexpected record:" in said
 
     @pytest.mark.parametrize("version", ["1_2", "1_3"])
     @pytest.mark.parametrize("offered", ["http/1.1", "h2,smtp"])

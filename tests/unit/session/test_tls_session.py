@@ -386,10 +386,10 @@ origin: 200 fine
     def test_an_origin_that_goes_away_meanwhile(self) -> None:
         Playbook(FULL)(f"""{ASKED}
 origin lost
-    note originError reason='control connection lost'
+    note tlsError side='origin' reason='connection lost'
     client: 421 Service not available; closing control connection.
-    note disconnect outcome='origin lost'
-    close: origin lost
+    note disconnect outcome="origin's TLS failed"
+    close: origin's TLS failed
 """)
 
     def test_an_origin_that_refuses_the_session(self) -> None:
