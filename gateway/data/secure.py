@@ -15,6 +15,7 @@ from gateway.tls.errors import reason
 _LOST = "connection lost"
 _EOF = "unexpected eof"  # as OpenSSL says it
 _RECORD = 16384  # bytes, the most in one TLS record (RFC 8446 section 5.1)
+_WRITE = 4 * _RECORD  # of one call of OpenSSL's: many records cost less together, and a slow peer still shows progress
 
 
 class TLSBroken(ConnectionResetError):
@@ -120,7 +121,7 @@ class SecureLeg(Leg):
 
     def send(self, data: bytes | bytearray | memoryview) -> int:
         try:
-            return self.connection.send(data)
+            return self.connection.send(data[:_WRITE])
         except SSL.WantWriteError:
             raise BlockingIOError from None
         except SSL.WantReadError:

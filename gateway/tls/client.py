@@ -12,7 +12,7 @@ from service_identity import CertificateError, VerificationError
 from service_identity.pyopenssl import verify_hostname, verify_ip_address
 
 from gateway.tls.certificates import Certificate
-from gateway.tls.server import VERSIONS
+from gateway.tls.server import PARTIAL_WRITE, VERSIONS
 
 # What OpenSSL's numbers say (openssl-verification-options(1)); the common ones, for the operator.
 _REASONS = {
@@ -46,6 +46,7 @@ class OriginTLS:
         context.set_min_proto_version(VERSIONS[self.minimum_version])
         context.set_options(SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_COMPRESSION)
         context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+        context.clear_mode(PARTIAL_WRITE)
         if self.certificate is not None:
             self.certificate.install(context)
         if self.trust is not None:

@@ -12,6 +12,7 @@ from OpenSSL import SSL
 from gateway.tls.certificates import Certificate, CertificateError, CertificateFiles, CertificateSet
 
 VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
+PARTIAL_WRITE = 1  # SSL_MODE_ENABLE_PARTIAL_WRITE, which pyOpenSSL sets and does not name: one record a call
 _FTP = b"ftp"  # the ALPN name of FTP (RFC 4217 in IANA's registry)
 
 
@@ -74,6 +75,7 @@ class SessionTLS:
             context.set_min_proto_version(VERSIONS[self.minimum_version])
             context.set_options(SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_COMPRESSION | SSL.OP_CIPHER_SERVER_PREFERENCE)
             context.set_mode(SSL.MODE_RELEASE_BUFFERS)  # most sessions are idle
+            context.clear_mode(PARTIAL_WRITE)
             context.set_session_id(self._identifier)
             context.set_alpn_select_callback(_select)
             context.set_tlsext_servername_callback(self._named)
