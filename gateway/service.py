@@ -43,7 +43,7 @@ from gateway.guard.admission import Guard, Known, Limits
 from gateway.guard.counts import Sessions
 from gateway.guard.logins import LoginLimits
 from gateway.observe.journal import Journal, JSONLinesSink, LogSink
-from gateway.observe.systemd import notify
+from gateway.observe.systemd import notify, notify_reloading
 from gateway.relay.application import Application
 from gateway.relay.dial import Reactor as RelayReactor
 from gateway.relay.door import Door
@@ -149,6 +149,7 @@ class Gateway(Service):
         """
         if not self.running:
             return
+        notify_reloading()
         try:
             self._apply(self.load())
         except ConfigError as error:
@@ -158,6 +159,8 @@ class Gateway(Service):
             self._log.error("configuration not reloaded: {error}", error=error)
         else:
             self._log.info("configuration reloaded: {places}", places=self._places)
+        finally:
+            notify("READY=1")  # refused or not: it goes on
 
     def _ready(self) -> None:
         self._log.info("ftp-gateway ready: {places}", places=self._places)

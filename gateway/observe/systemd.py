@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import time
 
 
 def notify(state: str) -> None:
@@ -17,3 +18,11 @@ def notify(state: str) -> None:
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         sender.connect(address)
         sender.sendall(state.encode())
+
+
+def notify_reloading() -> None:
+    """Says that the configuration is being read again; ``READY=1`` is to follow.
+
+    The time, in microseconds, is how ``Type=notify-reload`` knows that its signal came first (systemd.service(5)).
+    """
+    notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, contextmanager
 from ftplib import FTP
 from itertools import count
 from pathlib import Path
@@ -23,6 +23,7 @@ from gateway.relay.sides import LINGER
 from origin import Origin
 from tests.harness import PATIENCE, Conversation, application
 from tests.programs import BIN, NET, Program, assert_no_traceback, demo_ports, environment, ready, running, until
+from tests.servers.requirements import require
 
 DAEMON = (str(BIN / "twistd"),)
 TWISTD = (*DAEMON, "-n")
@@ -271,7 +272,10 @@ def test_an_event_file_that_cannot_be_written(file: Path) -> None:
 # systemd
 
 
-@pytest.mark.parametrize("which", ["index=0", "name=ftp"])
+WHICH = pytest.mark.parametrize("which", ["index=0", "name=ftp"])
+
+
+@WHICH
 def test_a_socket_that_systemd_did_not_pass(which: str, tmp_path: Path, origin: Place) -> None:
     host, port = origin
     arguments = ("--listen", f"systemd:domain=INET:{which}", "--origin", f"{host}:{port}", "--data-ports", "26000")
@@ -279,21 +283,50 @@ def test_a_socket_that_systemd_did_not_pass(which: str, tmp_path: Path, origin: 
         assert_refused(program, f"ftp cannot listen on systemd:domain=INET:{which}: systemd passed no such socket")
 
 
-def test_a_socket_that_systemd_passes(file: Path, place: Place) -> None:
+@contextmanager
+def activated(file: Path, listener: socket.socket) -> Iterator[Program]:
+    """Starts it as systemd does, which keeps the socket itself: LISTEN_PID is the process that twistd will be."""
+    script = 'export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=ftp; exec "$@" 3<&"$0"'
+    command = ("bash", "-c", script, str(listener.fileno()), *TWISTD, "ftp-gateway", "--config", file.name)
+    with running(*command, directory=file.parent, pass_fds=[listener.fileno()]) as program:
+        ready(program)
+        yield program
+        assert program.stop() == 0
+        assert_no_traceback(program.out.lines)
+
+
+@WHICH
+def test_a_socket_that_systemd_passes(which: str, file: Path, place: Place) -> None:
+    file.write_text(file.read_text().replace(endpoint(place), f"systemd:domain=INET:{which}"))
+    with socket.create_server(place) as listener, activated(file, listener) as program:
+        listener.close()
+        hello(place)
+        program.tell(signal.SIGHUP)
+        program.out.wait("configuration reloaded")
+        hello(place)
+
+
+def test_clients_wait_while_systemd_starts_another(file: Path, place: Place) -> None:
+    """An upgrade refuses nobody, since the socket stays open."""
     file.write_text(file.read_text().replace(endpoint(place), "systemd:domain=INET:name=ftp"))
     with socket.create_server(place) as listener:
-        script = 'export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=ftp; exec "$@" 3<&"$0"'
-        shell = ("bash", "-c", script, str(listener.fileno()))
-        arguments = (*TWISTD, "ftp-gateway", "--config", file.name)
-        with running(*shell, *arguments, directory=file.parent, pass_fds=[listener.fileno()]) as program:
-            listener.close()
-            ready(program)
+        with activated(file, listener):
             hello(place)
-            program.tell(signal.SIGHUP)
-            program.out.wait("configuration reloaded")
-            hello(place)
-            assert program.stop() == 0
-            assert_no_traceback(program.out.lines)
+        client = Conversation.to(place)  # nobody answers it yet
+        with activated(file, listener), client:
+            client.login()
+
+
+def test_systemd_socket_activate(file: Path, place: Place) -> None:
+    require("systemd-socket-activate")
+    file.write_text(file.read_text().replace(endpoint(place), "systemd:domain=INET:index=0"))
+    listen = ("--listen", ":".join(map(str, place)), "--fdname=ftp", "--setenv=PYTHONPATH")
+    command = ("systemd-socket-activate", *listen, *TWISTD, "ftp-gateway", "--config", file.name)
+    with running(*command, directory=file.parent) as program:
+        program.err.wait("Listening on ")
+        hello(place)  # starts it
+        assert program.stop() == 0
+        assert_no_traceback(program.out.lines)
 
 
 def test_systemd_is_notified(file: Path, place: Place, tmp_path: Path) -> None:
@@ -304,6 +337,11 @@ def test_systemd_is_notified(file: Path, place: Place, tmp_path: Path) -> None:
         env = environment(NOTIFY_SOCKET=str(tmp_path / "notify"))
         with running(*command, directory=file.parent, env=env) as program:
             assert systemd.recv(100) == b"READY=1"
+            for text in (file.read_text(), "oops"):  # reloaded or refused, it is over
+                file.write_text(text)
+                program.tell(signal.SIGHUP)
+                assert systemd.recv(100).startswith(b"RELOADING=1\nMONOTONIC_USEC=")
+                assert systemd.recv(100) == b"READY=1"
             session, data = begin_download(place)
             with session, data:
                 program.tell(signal.SIGTERM)

@@ -1,12 +1,14 @@
 """What systemd is told."""
 
+import re
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from gateway.observe.systemd import notify
+from gateway.observe.systemd import notify, notify_reloading
 
 
 @pytest.fixture
@@ -46,3 +48,13 @@ def test_an_abstract_socket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sys
 def test_nobody_listens(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
     notify("READY=1")
+
+
+def test_reloading_with_its_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, systemd: socket.socket) -> None:
+    systemd.bind(str(tmp_path / "notify"))
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+    notify_reloading()
+    said = re.fullmatch(rb"RELOADING=1\nMONOTONIC_USEC=(\d+)", systemd.recv(100))
+    assert said is not None
+    assert before <= int(said[1]) <= time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
