@@ -12,6 +12,7 @@ import pytest
 from gateway import config
 from gateway.tap import Options
 from tests.docs.blocks import PAGES, README, ROOT, blocks
+from tests.docs.units import SERVICE
 from tests.tls import certificates
 
 ALL = [README, *PAGES]
@@ -20,7 +21,7 @@ CONFIGURATIONS = [
 ]
 COMMAND_LINES = [
     match[1]
-    for page in ALL
+    for page in [*ALL, SERVICE]
     for match in re.finditer(r"\btwistd .*ftp-gateway (--[^`\n]*)", page.read_text().replace("\\\n", ""))
 ]
 

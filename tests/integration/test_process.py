@@ -640,6 +640,8 @@ def test_root_is_given_up_once_a_low_port_is_bound(open_directory: Path, origin:
         status = Path(f"/proc/{program.process.pid}/status").read_text()
         assert re.search(rf"^Uid:(\t{nobody.pw_uid}){{4}}$", status, re.MULTILINE)
         assert re.search(rf"^Gid:(\t{nobody.pw_gid}){{4}}$", status, re.MULTILINE)
+        assert re.search(rf"^Groups:\t{nobody.pw_gid} $", status, re.MULTILINE)
+        assert set(re.findall(r"^Cap(?:Prm|Eff|Amb):\t(.*)$", status, re.MULTILINE)) == {"0" * 16}
         hello(low)
         assert (open_directory / "events.jsonl").stat().st_uid == nobody.pw_uid
         reload(program)  # the event file is opened again, and the port, which could not be bound again, kept

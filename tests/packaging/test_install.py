@@ -88,11 +88,20 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 def test_the_wheel_holds_every_module_and_nothing_else(built: Built) -> None:
     with zipfile.ZipFile(built.wheel) as wheel:
-        names = {name for name in wheel.namelist() if ".dist-info/" not in name}
+        names = {name for name in wheel.namelist() if ".dist-info/" not in name and ".data/" not in name}
     expected = {name for name in files(built.source) if name.startswith(("gateway/", "origin/"))}
     expected.remove("gateway/dropin/ftp_gateway_plugin.py")
     assert names == expected | {"twisted/plugins/ftp_gateway_plugin.py"}
     assert "gateway/py.typed" in names
+
+
+def test_the_wheel_brings_the_units(built: Built) -> None:
+    with zipfile.ZipFile(built.wheel) as wheel:
+        data = {name.partition(".data/data/")[2]: name for name in wheel.namelist() if ".data/" in name}
+        units = built.source / "docs" / "systemd"
+        assert set(data) == {f"share/ftp-gateway/{name}" for name in files(units)}
+        for name, held in data.items():
+            assert wheel.read(held) == (units / Path(name).name).read_bytes()
 
 
 def metadata(built: Built) -> Message:

@@ -1,0 +1,8 @@
+"""The units of systemd that the package brings."""
+
+from __future__ import annotations
+
+from tests.docs.blocks import ROOT
+
+SERVICE = ROOT / "docs" / "systemd" / "ftp-gateway.service"
+SOCKET = SERVICE.with_suffix(".socket")
