@@ -67,14 +67,6 @@ def test_file_names(page: Path) -> None:
     assert [name for name in named if name not in built and not (ROOT / name).exists()] == []
 
 
-def test_tests_that_are_named() -> None:
-    named = re.findall(r"``((?:unit/\w+/)?test_\w+\.py)::(test_\w+)``", (ROOT / "docs" / "security.rst").read_text())
-    assert named
-    for file, name in named:
-        path = ROOT / "tests" / (file if file.startswith("unit/") else f"integration/{file}")
-        assert re.search(rf"^ *def {name}\(", path.read_text(), re.MULTILINE), f"{file} has no {name}"
-
-
 def test_every_configuration_is_found() -> None:
     assert {block.place.partition(":")[0] for block in CONFIGURATIONS} >= {"README.rst", "tutorial.rst"}
     assert len(COMMAND_LINES) >= 4
