@@ -118,7 +118,7 @@ def read_all(data: socket.socket) -> int:
 def is_open(place: Place) -> bool:
     try:
         socket.create_connection(place, timeout=PATIENCE).close()
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, ConnectionResetError):  # reset: it was closed at that very moment
         return False
     return True
 
