@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import encodings.idna  # noqa: F401  # what resolves a name imports it when it is needed, too late behind --chroot
 import os
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import lru_cache
-from ipaddress import ip_address, ip_network
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count
-from pathlib import Path
 
 import attrs
 from twisted.application.service import Service
@@ -20,44 +16,21 @@ from twisted.internet.interfaces import IListeningPort, IReactorCore
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from gateway import config
+from gateway import building, config
+from gateway.building import CannotStart, Shared
 from gateway.config import (
-    AccessAction,
-    AccessDenied,
     Config,
     ConfigError,
-    DataPeer,
-    DataSessionReuse,
-    ProxyHeader,
-    Tls,
-    TlsMode,
-    TlsRequirement,
 )
-from gateway.config.security import TERMINATING, TO_ORIGIN, certificate_files
 from gateway.data.bandwidth import Bandwidth
-from gateway.data.leg import Address
-from gateway.data.port import DataPorts, Network
-from gateway.guard import proxy
-from gateway.guard.access import AccessRule, AccessRules
-from gateway.guard.admission import Guard, Known, Limits
+from gateway.data.port import DataPorts
+from gateway.guard.admission import Known
 from gateway.guard.counts import Sessions
-from gateway.guard.logins import LoginLimits
 from gateway.observe.journal import Journal, JSONLinesSink, LogSink
 from gateway.observe.systemd import notify, notify_reloading
-from gateway.relay.application import Application
 from gateway.relay.dial import Reactor as RelayReactor
 from gateway.relay.door import Door
 from gateway.relay.public import PublicAddress
-from gateway.session.events import Deadline
-from gateway.session.policy import Policy
-from gateway.session.ports import PassivePorts
-from gateway.session.security import Requirement, TLSTerms
-from gateway.tls.certificates import CertificateError
-from gateway.tls.client import OriginTLS
-from gateway.tls.server import ServerTLS
-
-# How long a data channel may outlive the origin's word that its transfer failed, in seconds.
-_LINGER = 5.0
 
 # How long clients have to take in the last reply of a gateway that is in a hurry, in seconds.
 _HURRY = 0.5
@@ -65,10 +38,6 @@ _HURRY = 0.5
 
 class Reactor(RelayReactor, IReactorCore):
     """What the gateway needs of the reactor."""
-
-
-class CannotStart(Exception):
-    """The gateway cannot run. The text is one sentence for its operator."""
 
 
 @attrs.define(eq=False)
@@ -198,12 +167,14 @@ class Gateway(Service):
 
     def _open_doors(self, wanted: Config) -> None:
         hosts = {application.public_address for application in wanted.applications} - {None}
-        publics = {host: self._publics.get(host) or PublicAddress(host, self._note_public) for host in hosts if host}
+        publics = {host: self._publics.get(host) or PublicAddress(host, self._note) for host in hosts if host}
+        shared = Shared(self._data_ports, publics, self._note)
         doors: dict[str, Door] = {}
         try:
             for application in wanted.applications:
-                guard = self._guard(application, wanted.limits.sessions)
-                running = self._application(application, publics, guard)
+                known = self._known.setdefault(application.name, Known(self._sessions))
+                guard = building.guard(application, wanted.limits.sessions, known)
+                running = building.application(application, shared, guard, self._bandwidth(application))
                 for place in application.listen:
                     door = doors[place] = Door(self.reactor, running, application.timeouts.drain, self._numbers)
                     if place not in self._doors:
@@ -259,68 +230,8 @@ class Gateway(Service):
                 public.start(self.reactor.nameResolver, self.reactor)
         self._publics = publics
 
-    def _note_public(self, name: str, fields: Mapping[str, object]) -> None:
+    def _note(self, name: str, fields: Mapping[str, object]) -> None:
         self._journal.note(name, fields)
-
-    def _guard(self, wanted: config.Application, all_sessions: int) -> Guard:
-        limits = wanted.limits
-        return Guard(
-            access=AccessRules.of(
-                AccessRule(rule.action is AccessAction.DENY, rule.networks) for rule in wanted.access
-            ),
-            silent=wanted.access_denied is AccessDenied.DROP,
-            limits=Limits(
-                all_sessions,
-                limits.sessions,
-                limits.sessions_per_client,
-                limits.connects_per_minute_per_client,
-                LoginLimits(limits.login_failures, limits.login_failure_window, limits.ban),
-            ),
-            known=self._known.setdefault(wanted.name, Known(self._sessions)),
-            clock=time.monotonic,
-        )
-
-    def _application(
-        self, wanted: config.Application, publics: Mapping[str, PublicAddress], guard: Guard
-    ) -> Application:
-        timeouts, commands, tls, headers = wanted.timeouts, wanted.commands, wanted.tls, wanted.proxy_protocol
-
-        def note(name: str, fields: Mapping[str, object]) -> None:
-            self._journal.note(name, {"application": wanted.name, **fields})
-
-        return Application(
-            name=wanted.name,
-            origin_host=wanted.origin.host,
-            origin_port=wanted.origin.port,
-            origin_named=not _is_address(wanted.origin.host),
-            ports=PassivePorts(wanted.data_ports.origin, wanted.data_ports.public),
-            policy=Policy(
-                _verbs(commands.allow), _verbs(commands.deny), commands.read_only, tls.mode is not TlsMode.OFF
-            ),
-            banner=wanted.banner,
-            peers=_PEERS[wanted.data_peer],
-            public=None if wanted.public_address is None else publics[wanted.public_address],
-            data_interface=None if wanted.data_interface is None else ip_address(wanted.data_interface),
-            deadlines={
-                Deadline.LOGIN: timeouts.login,
-                Deadline.IDLE: timeouts.idle,
-                Deadline.LINGER: _LINGER,
-            },
-            connect_timeout=timeouts.origin_connect,
-            accept_timeout=timeouts.data_accept,
-            stall_timeout=timeouts.data_stall,
-            data_ports=self._data_ports,
-            bandwidth=self._bandwidth(wanted),
-            proxies=headers.accept_from,
-            control_header=_HEADERS[headers.send_control],
-            data_header=_HEADERS[headers.send_data],
-            tls=_terms(tls),
-            client_tls=_client_tls(tls, lambda reason: note("tlsError", {"side": "certificate", "reason": reason})),
-            origin_tls=_origin_tls(tls, wanted.origin.host),
-            guard=guard,
-            data_resumption=tls.data_session_reuse is DataSessionReuse.REQUIRED,
-            note=note,
-        )
 
     def _bandwidth(self, wanted: config.Application) -> Bandwidth:
         """Where a reload does not change it, new sessions share it with those that run."""
@@ -337,83 +248,3 @@ def _open_events(path: str | None) -> JSONLinesSink | None:
         return JSONLinesSink.open(path)
     except OSError as error:
         raise CannotStart(f"events.path: cannot write {path}: {error.strerror}") from error
-
-
-def _terms(tls: Tls) -> TLSTerms:
-    return TLSTerms(
-        terminates=tls.mode in TERMINATING,
-        implicit=tls.implicit,
-        require=_REQUIREMENTS[tls.require],
-        passthrough=tls.mode is TlsMode.PASSTHROUGH,
-        to_origin=tls.mode in TO_ORIGIN,
-        origin_implicit=tls.origin_implicit,
-    )
-
-
-def _client_tls(tls: Tls, complain: Callable[[str], None]) -> ServerTLS | None:
-    if tls.mode not in TERMINATING or tls.certificate is None:
-        return None
-    try:
-        return ServerTLS(certificate_files(tls.certificate, tls.key), tls.minimum_version.value, complain)
-    except CertificateError as error:
-        raise CannotStart(str(error)) from error
-
-
-def _origin_tls(tls: Tls, host: str) -> OriginTLS | None:
-    if tls.mode not in TO_ORIGIN:
-        return None
-    name = tls.origin_name or host
-    try:
-        return OriginTLS(
-            minimum_version=tls.minimum_version.value,
-            name=name if tls.mode is TlsMode.STRICT else None,
-            trust=None if tls.origin_ca is None else Path(tls.origin_ca),
-            certificate=None
-            if tls.origin_certificate is None
-            else certificate_files(tls.origin_certificate, tls.origin_key).read().choose(None),
-            server_name=None if _is_address(name) else name,
-        )
-    except CertificateError as error:
-        raise CannotStart(str(error)) from error
-
-
-_REQUIREMENTS = {
-    TlsRequirement.NONE: Requirement.NONE,
-    TlsRequirement.CONTROL: Requirement.CONTROL,
-    TlsRequirement.DATA: Requirement.DATA,
-}
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def _verbs(words: Iterable[str]) -> frozenset[bytes]:
-    return frozenset(word.encode() for word in words)
-
-
-@lru_cache(maxsize=1024)
-def _host(client: Address) -> Network:
-    return ip_network(client)
-
-
-@lru_cache(maxsize=1024)
-def _network(client: Address) -> Network:
-    return ip_network((client, 24 if client.version == 4 else 64), strict=False)
-
-
-_HEADERS: Mapping[ProxyHeader, Callable[[proxy.Ends], bytes]] = {
-    ProxyHeader.OFF: lambda ends: b"",
-    ProxyHeader.V1: proxy.version_1,
-    ProxyHeader.V2: proxy.version_2,
-}
-
-_PEERS: Mapping[DataPeer, Callable[[Address], Network | None]] = {
-    DataPeer.ADDRESS: _host,
-    DataPeer.NETWORK: _network,
-    DataPeer.ANY: lambda client: None,
-}

@@ -7,7 +7,6 @@ command is before the origin at a time; only STAT, NOOP and ABOR may stand besid
 from __future__ import annotations
 
 from ipaddress import IPv6Address
-from itertools import chain
 from typing import assert_never
 
 import attrs
@@ -20,6 +19,7 @@ from gateway.session import actions as do
 from gateway.session import events as on
 from gateway.session.actions import Action, Outcome
 from gateway.session.events import Address, Deadline, Event
+from gateway.session.outstanding import Outstanding, may_stand_beside
 from gateway.session.policy import NOT_UNDERSTOOD, Policy
 from gateway.session.ports import PassivePorts
 from gateway.session.securing import Insecure, OriginSecurity
@@ -44,10 +44,6 @@ PASV_AFTER_ALL = Reply.of(503, "PASV is not allowed after EPSV ALL.")
 REIN_UNDER_TLS = Reply.of(502, "REIN is not supported under TLS.")
 PASV_OVER_IPV6 = Reply.of(425, "PASV cannot name an IPv6 address; use EPSV.")
 
-# What answers a command that stands beside a transfer, and refuses it.
-_BESIDE = {b"STAT": (211, 212, 213), b"NOOP": (200,), b"ABOR": (225, 226)}
-_REFUSED = (500, 501, 502, 503, 504, 530)
-_NO_PATH = (450, 550)
 _PASSIVE_CODE = {b"PASV": 227, b"EPSV": 229}
 _LOGIN_VERBS = (b"USER", b"PASS", b"ACCT")
 _NO_FEAT = (500, 502)
@@ -94,7 +90,7 @@ class ControlSession:
     _phase: Machine[Phase] = attrs.field(factory=lambda: Machine(PHASE, Phase.NEW), init=False)
     _login: Machine[Login] = attrs.field(factory=lambda: Machine(LOGIN, Login.OUT), init=False)
     _queue: list[Command | Unclean] = attrs.field(factory=list, init=False, repr=False)
-    _outstanding: list[Command] = attrs.field(factory=list, init=False, repr=False)
+    _outstanding: Outstanding = attrs.field(init=False, repr=False)
     _behind: list[Reply] = attrs.field(factory=list, init=False, repr=False)  # what is held
     _refused_login: Reply | None = attrs.field(default=None, init=False, repr=False)  # held until it is counted
     _greeting: Reply | None = attrs.field(default=None, init=False, repr=False)  # until the origin is secure
@@ -119,6 +115,10 @@ class ControlSession:
     def _no_transfers(self) -> Transfers:
         return Transfers(self.setting.ports, self._actions, self._security)
 
+    @_outstanding.default
+    def _nothing_outstanding(self) -> Outstanding:
+        return Outstanding(self._transfers)
+
     @property
     def hungry(self) -> bool:
         """Whether more commands may be given to it; where not, the client is not read (back-pressure)."""
@@ -142,7 +142,7 @@ class ControlSession:
                 if command.foreign:
                     self._end(Outcome.CLIENT_FOREIGN, NOT_FTP)
                     return
-                if self._auth_outstanding:
+                if self._outstanding.has(b"AUTH"):
                     self._injected()
                     return
                 self._queue.append(command)
@@ -163,7 +163,7 @@ class ControlSession:
             case on.OriginFailed(reason):
                 self._origin_error(reason)
                 self._end(Outcome.ORIGIN_UNREACHABLE, UNAVAILABLE)
-            case on.UncleanReceived() if self._auth_outstanding:
+            case on.UncleanReceived() if self._outstanding.has(b"AUTH"):
                 self._injected()
             case on.UncleanReceived(unclean):
                 self._queue.append(unclean)
@@ -225,12 +225,12 @@ class ControlSession:
         if self._refused_login is not None:
             return False
         if not self._transfers.under_way:
-            return not self._transfers.busy and not self._outstanding
-        if isinstance(item, Unclean) or item.verb not in _BESIDE or self._refusal(item) is not None:
+            return not self._transfers.busy and self._outstanding.none
+        if isinstance(item, Unclean) or not may_stand_beside(item) or self._refusal(item) is not None:
             return False
         if self._transfers.busy:
             return self._transfers.completing and item.verb == b"ABOR"
-        return len(self._outstanding) < MAX_QUEUED
+        return not self._outstanding.full
 
     def _take(self, item: Command | Unclean) -> None:
         if isinstance(item, Unclean):
@@ -299,7 +299,7 @@ class ControlSession:
 
     def _forward(self, command: Command | None) -> None:
         if command is not None:
-            self._outstanding.append(command)
+            self._outstanding.add(command)
             self._do(do.SendToOrigin(command.render()))
 
     # Replies
@@ -363,17 +363,13 @@ class ControlSession:
         self._do(do.Note("tlsError", {"side": "control", "reason": Outcome.INJECTED.value}))
         self._end(Outcome.INJECTED, UNAVAILABLE if self._phase.state is Phase.SECURING else None)
 
-    @property
-    def _auth_outstanding(self) -> bool:
-        return any(command.verb == b"AUTH" for command in self._outstanding)
-
     def _settle(self, reply: Reply) -> None:
         """Finds the command that a reply answers, and sends the reply on."""
         clean = self._scrubber.scrub(reply)
         if reply.code == 421:
             self._end(Outcome.ORIGIN_CLOSED, clean)
             return
-        command = self._match(reply)
+        command = self._outstanding.answered(reply)
         if command is None:
             self._origin_error("reply to no command")
             return
@@ -387,38 +383,18 @@ class ControlSession:
             return
         self._outstanding.remove(command)
         if transfers:
-            aborting = self._aborting
+            aborting = self._outstanding.has(b"ABOR")
             self._completed(self._transfers.final(clean, aborting))
             if (aborting or (self._transfers.completing and not reply.positive)) and not self.ended:
                 self._do(do.Arm(Deadline.LINGER))
             return
-        if command.verb == b"ABOR" and not self._aborting:
+        if command.verb == b"ABOR" and not self._outstanding.has(b"ABOR"):
             self._do(do.Disarm(Deadline.LINGER))
         answer = self._effect(command, reply, clean)
         if answer is not None:
             self._send(answer)
         if command.verb == b"QUIT" and reply.positive:
             self._end(Outcome.QUIT)
-
-    def _match(self, reply: Reply) -> Command | None:
-        """The command that a reply answers. An ABOR comes last, as it may have no reply of its own."""
-        beside = (command for command in self._outstanding if self._is_beside(command, reply.code))
-        certain = (command for command in self._outstanding if command.verb != b"ABOR")
-        return next(chain(beside, certain, self._outstanding), None)
-
-    def _is_beside(self, command: Command, code: int) -> bool:
-        """Whether a reply is for that command beside a transfer; what may be for either is for the transfer."""
-        if command.verb not in _BESIDE:
-            return False
-        if code in _BESIDE[command.verb]:
-            return command.verb != b"ABOR" or not self._transfers.under_way
-        if not self._transfers.running:
-            return False
-        return code in _REFUSED or (code in _NO_PATH and command.verb == b"STAT" and command.argument is not None)
-
-    @property
-    def _aborting(self) -> bool:
-        return any(command.verb == b"ABOR" for command in self._outstanding)
 
     def _effect(self, command: Command, reply: Reply, clean: Reply) -> Reply | None:
         """What a final reply means besides its text; gives the reply to send, None where it has to wait.
@@ -508,7 +484,7 @@ class ControlSession:
                 self._completed(self._transfers.give_up())
             case Deadline.LINGER:
                 # The reply to the transfer was the one to the ABOR as well.
-                self._outstanding = [command for command in self._outstanding if command.verb != b"ABOR"]
+                self._outstanding.forget(b"ABOR")
             case _:
                 assert_never(deadline)
 
@@ -516,7 +492,7 @@ class ControlSession:
         self._origin_gone = True
         if self._holding:
             return
-        if any(command.verb == b"QUIT" for command in self._outstanding):
+        if self._outstanding.has(b"QUIT"):
             self._end(Outcome.QUIT)
             return
         if self._phase.state is Phase.OPAQUE:

@@ -21,14 +21,21 @@ ROOMS: dict[str, set[str]] = {
     "gateway.data": {"gateway.guard", "gateway.tls"},
     "gateway.relay": {"gateway.data", "gateway.guard", "gateway.tls", "gateway.session", "gateway.ftp"},
     "gateway.config": {"gateway.tls", "gateway.ftp"},
-    "gateway.service": {
+    "gateway.building": {
         "gateway.config",
         "gateway.relay",
         "gateway.data",
         "gateway.guard",
         "gateway.tls",
-        "gateway.observe",
         "gateway.session",
+    },
+    "gateway.service": {
+        "gateway.building",
+        "gateway.config",
+        "gateway.relay",
+        "gateway.data",
+        "gateway.guard",
+        "gateway.observe",
     },
     "gateway.demo": {"gateway.config", "gateway.tls", "origin"},
     "gateway.tap": {"gateway.service", "gateway.config", "gateway.demo"},
