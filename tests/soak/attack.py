@@ -138,8 +138,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kind", choices=("silence", "dribble", "thirst", "spam"))
     parser.add_argument("host")
-    for number in ("port", "count"):
+    for number in ("port", "count", "nice"):
         parser.add_argument(number, type=int)
     options = vars(parser.parse_args())
-    os.nice(5)  # it stands for other machines: the gateway comes first
+    os.nice(options.pop("nice"))
     asyncio.run(run(globals()[options.pop("kind")], **options))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import time
 from collections import Counter, deque
 
@@ -78,14 +77,17 @@ class Load:
         self.unexpected: Counter[str] = Counter()
         self.last_refusal = 0.0
         self.go_on = asyncio.Event()
+        self.looked = time.monotonic()
 
     async def in_the_middle(self) -> None:
         """Where the first ones wait for each other."""
         self.halted += 1
         await self.go_on.wait()
 
-    def begin(self, most: int) -> None:
-        """New sessions, so many or as many as are missing."""
+    def begin(self) -> None:
+        """New sessions: as many as are missing, but not all in a rush."""
+        now = time.monotonic()
+        most, self.looked = round(RUSH * (now - self.looked)), now
         self.live = deque(session for session in self.live if not session.task.done())
         for _ in range(min(most, self.sessions - len(self.live))):
             self.live.append(Session(self, self.begun))
@@ -95,7 +97,7 @@ class Load:
         """All begin, and are in the middle of a transfer at once."""
         while self.halted < self.sessions and not self.refused and not self.unexpected:
             if self.begun < self.sessions:
-                self.begin(round(RUSH * STEP))
+                self.begin()
             await asyncio.sleep(STEP)
         print("together", flush=True)
         await asyncio.sleep(HELD)
@@ -112,7 +114,7 @@ class Load:
                 while left < rate * passed and self.live:
                     self.live.popleft().leave()
                     left += 1
-                self.begin(round(RUSH * STEP))
+                self.begin()
                 least = min(least, self.up)
                 await asyncio.sleep(STEP)
         return least
@@ -142,5 +144,4 @@ if __name__ == "__main__":
     parser.add_argument("host")
     for number in ("port", "sessions", "rate", "seconds"):
         parser.add_argument(number, type=int)
-    os.nice(5)  # it stands for other machines: the gateway comes first
     asyncio.run(run(**vars(parser.parse_args())))

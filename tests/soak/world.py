@@ -41,6 +41,7 @@ class World:
 
     gateway: Program
     directory: Path
+    nice: int
     _origin: contextlib.ExitStack = attrs.field(factory=contextlib.ExitStack)
 
     def program(self, name: str, *arguments: object) -> contextlib.AbstractContextManager[Program]:
@@ -50,7 +51,7 @@ class World:
 
     def start_origin(self) -> None:
         """Returns once it listens."""
-        self._origin.enter_context(self.program("origin", *ORIGIN, PORTS[0], PORTS[-1], 5)).out.wait("ready")
+        self._origin.enter_context(self.program("origin", *ORIGIN, PORTS[0], PORTS[-1], self.nice)).out.wait("ready")
 
     @contextlib.contextmanager
     def their_origin(self) -> Iterator[None]:
@@ -102,10 +103,11 @@ def result(program: Program, end: bool = False) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def world(directory: Path, more: str = "") -> Iterator[World]:
+def world(directory: Path, more: str = "", nice: int = 0) -> Iterator[World]:
     """A gateway and an origin. At the end the gateway has said nothing that it should not.
 
     :param more: of its configuration.
+    :param nice: of the origin.
     """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))  # what runs inherits it
@@ -118,7 +120,7 @@ def world(directory: Path, more: str = "") -> Iterator[World]:
     try:
         with running("sh", "-c", 'exec "$@" >gateway.log 2>&1', "sh", *command, directory=directory) as gateway:
             until(lambda: "ftp-gateway ready: " in log.read_text())
-            world = World(gateway, directory)
+            world = World(gateway, directory, nice)
             world.start_origin()
             try:
                 yield world
