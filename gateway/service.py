@@ -12,7 +12,8 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort, IReactorCore
+from twisted.internet.interfaces import IReactorCore
+from twisted.internet.tcp import Port
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -197,8 +198,8 @@ class Gateway(Service):
                 doors[place] = door
         self._doors = doors
 
-    def _listen(self, place: str, door: Door) -> IListeningPort:
-        results: list[IListeningPort | Failure] = []
+    def _listen(self, place: str, door: Door) -> Port:
+        results: list[Port | Failure] = []
         try:
             endpoint = serverFromString(self.reactor, place)
         except (KeyError, IndexError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -113,7 +114,19 @@ def makeService(options: Options) -> IService:
     # It would be the end of a process that has a pidfile already but does not run yet.
     signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(gateway.reload))
     reactor.callWhenRunning(_obey_signals, reactor, gateway)
+    reactor.callWhenRunning(_collect_garbage_rarely)
     return services
+
+
+def _collect_garbage_rarely() -> None:
+    """A full collection goes through all sessions, and everybody waits: half a second with ten thousand of them.
+
+    Sessions do not need it: none of them leaves anything behind that refers to itself. The last number makes it wait
+    for five million objects.
+    """
+    gc.collect()
+    gc.freeze()  # what is there now stays
+    gc.set_threshold(2_000, 10, 250)
 
 
 def _obey_signals(reactor: Any, gateway: Gateway) -> None:

@@ -106,15 +106,22 @@ class Program:
 
 @contextlib.contextmanager
 def running(
-    *command: str | Path, directory: Path, env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = ()
+    *command: str | Path,
+    directory: Path,
+    env: Mapping[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
+    talk: bool = False,
 ) -> Iterator[Program]:
-    """Runs a program; it is killed at the end of the block where it still runs."""
+    """Runs a program; it is killed at the end of the block where it still runs.
+
+    :param talk: whether it has a standard input that the test holds.
+    """
     process = subprocess.Popen(
         command,
         cwd=directory,
         env=environment() if env is None else env,
         pass_fds=pass_fds,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE if talk else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -129,6 +136,8 @@ def running(
     finally:
         process.kill()
         program.exit()
+        if process.stdin is not None:
+            process.stdin.close()
 
 
 def until(condition: Callable[[], bool]) -> None:

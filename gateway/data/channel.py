@@ -353,7 +353,7 @@ class DataChannel:
     def _delivered(self, to_client: bool) -> None:
         assert self._to_client is not None and self._to_origin is not None
         self.owner.data_delivered(to_client)
-        if self._to_client.done and self._to_origin.done:
+        if not self._ended and self._to_client.done and self._to_origin.done:
             self._released = True
             self._end(Ending.COMPLETE)
 
@@ -364,6 +364,8 @@ class DataChannel:
         if left_early and (self._to_origin.done or not self._to_client.bytes):
             self._to_client.done = True
             self._delivered(to_client=True)
+        if self._ended:
+            return
         if self._has_done_its_part(leg):
             self._released = True
             self._end(Ending.COMPLETE)
@@ -407,6 +409,7 @@ class DataChannel:
         for flow in flows:
             if flow is not None:
                 flow.pump.close()
+        self._dial = self._to_client = self._to_origin = None  # each holds this channel
         duration = self.reactor.seconds() - self._opened
         port = self.route.public[1]
         self.owner.data_ended(Usage(ending, port, self._client_address, to_client, to_origin, duration, reason))

@@ -12,7 +12,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Protocol
 
 import attrs
-from twisted.internet.interfaces import IReadDescriptor
+from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -25,6 +25,7 @@ Network = IPv4Network | IPv6Network
 Connection = socket.socket  # the class below has an attribute of the module's name
 
 _BACKLOG = 128  # strangers may knock by the dozen
+_PAUSE = 0.1  # seconds before a port is asked again that could not accept
 
 
 class Guest(Protocol):
@@ -127,6 +128,7 @@ class _Port:
     guests: list[Guest] = attrs.field(factory=list, init=False)
     queue: list[Guest] = attrs.field(factory=list, init=False)
     newcomers: set[Newcomer] = attrs.field(factory=set, init=False)
+    pause: IDelayedCall | None = attrs.field(default=None, init=False, repr=False)
 
     def enter(self, guest: Guest) -> None:
         # The origin listens for the newcomer at its own port: who awaits it there undialled has lost it.
@@ -152,12 +154,19 @@ class _Port:
                 self.guests.append(guest)
                 guest.listening()
         if not self.guests and self.fileno() >= 0:  # a guest that left as soon as it was let in has closed it already
-            self.owner.reactor.removeReader(self)
+            if self.pause is None:
+                self.owner.reactor.removeReader(self)
+            else:
+                self.pause.cancel()
             self.owner.forget(self.place)
             self.socket.close()
             for newcomer in self.newcomers:
                 newcomer.release().close()
             self.newcomers.clear()
+
+    def _go_on(self) -> None:
+        self.pause = None
+        self.owner.reactor.addReader(self)
 
     # What the reactor asks for
 
@@ -170,7 +179,11 @@ class _Port:
     def doRead(self) -> None:
         try:
             connection, name = self.socket.accept()
-        except OSError:  # the client is gone again, or the process is out of descriptors: the guests' time runs
+        except (BlockingIOError, ConnectionAbortedError):  # the client is gone again
+            return
+        except OSError:  # out of descriptors, say: the client stays in line, and the reactor would ask at every turn
+            self.owner.reactor.removeReader(self)
+            self.pause = self.owner.reactor.callLater(_PAUSE, self._go_on)
             return
         address = peer_address(name[0])
         if any(guest.is_proxy(address) for guest in self.guests):

@@ -91,14 +91,19 @@ class SplicePump:
 
     held = False
     pending: int = attrs.field(default=0, init=False)
-    _pipe: tuple[int, int] | None = attrs.field(default=None, init=False)
+    _pipe: tuple[int, int] | None = attrs.field(init=False)
+
+    @_pipe.default
+    def _new_pipe(self) -> tuple[int, int]:
+        """Raises OSError where the process has no descriptors left."""
+        pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        # An unprivileged user's pipes may be held to a smaller size: slower, and as right.
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(pipe[1], fcntl.F_SETPIPE_SZ, CHUNK)
+        return pipe
 
     def fill(self, source: Leg, most: int = CHUNK) -> int:
-        if self._pipe is None:
-            self._pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-            # An unprivileged user's pipes may be held to a smaller size: slower, and as right.
-            with contextlib.suppress(OSError):
-                fcntl.fcntl(self._pipe[1], fcntl.F_SETPIPE_SZ, CHUNK)
+        assert self._pipe is not None
         moved = os.splice(source.fileno(), self._pipe[1], most, flags=_SPLICE_FLAGS)
         self.pending += moved
         return moved
@@ -135,7 +140,8 @@ class GrowingPump:
 
     def fill(self, source: Leg, most: int = CHUNK) -> int:
         if self._copied >= BUFFER and isinstance(self._pump, CopyPump):
-            self._pump = SplicePump()
+            with contextlib.suppress(OSError):  # out of descriptors: what is copied arrives as well
+                self._pump = SplicePump()
         moved = self._pump.fill(source, most)
         self._copied += moved
         return moved

@@ -15,9 +15,7 @@ from gateway.tls.errors import reason
 _LOST = "connection lost"
 _EOF = "unexpected eof"  # as OpenSSL says it
 _RECORD = 16384  # bytes, the most in one TLS record (RFC 8446 section 5.1)
-_WRITE = (
-    4 * _RECORD
-)  # of one call of OpenSSL's: many records cost less together, and a slow peer still shows progress
+_WRITE = 4 * _RECORD  # of one call: records cost less together, and a slow peer still shows progress
 
 
 class TLSBroken(ConnectionResetError):

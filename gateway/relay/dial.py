@@ -41,9 +41,11 @@ class Arrival(Protocol):
     transport: Connection = attrs.field(init=False, repr=False)
 
     def connectionMade(self) -> None:
-        self.transport.stopReading()
-        peer = self.transport.getPeer()
-        self.came(self.transport.getHandle(), (peer.host, peer.port))
+        transport = self.transport
+        transport.stopReading()
+        del self.transport  # each would hold the other until a collection of garbage
+        peer = transport.getPeer()
+        self.came(transport.getHandle(), (peer.host, peer.port))
 
 
 @attrs.define(eq=False)

@@ -157,7 +157,7 @@ class Relay:
         self.tell(on.ClientLost() if side is self._client else on.OriginLost())
 
     def _work(self) -> None:
-        if self._working:
+        if self._working or self._left:
             return
         self._working = True
         try:
@@ -184,6 +184,8 @@ class Relay:
         sides = (self._client, self._origin)
         if not self._left and not self._passages and not any(side is not None and side.up for side in sides):
             self._left = True
+            # Whatever holds a session that it holds would stay until a collection of garbage, which stops everybody.
+            del self._client, self._origin, self._silent, self._deadlines, self._dialling, self._opaque
             self.gone(self)
 
     def _next_event(self) -> on.Event | None:
@@ -507,6 +509,7 @@ class Passage:
     def data_ended(self, usage: Usage) -> None:
         """The channel is gone."""
         self.relay.data_ended(self, usage)
+        del self.channel  # which holds this passage
 
 
 def _usage_fields(usage: Usage, route: Route) -> dict[str, object]:

@@ -12,7 +12,7 @@ from gateway.config.reference import reference
 from tests.docs.blocks import PAGES, README, ROOT
 
 PAGE = (ROOT / "docs" / "security.rst").read_text()
-_TEST = r"``((?:unit/\w+/|docs/)?test_\w+\.py)::(test_\w+)``"
+_TEST = r"``((?:unit/\w+/|docs/|soak/)?test_\w+\.py)::(test_\w+)``"
 
 
 def section(title: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import socket
 import sys
 import time
@@ -10,7 +11,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from gateway.data.channel import DataChannel
+from gateway.data.flow import Flow
+from gateway.data.leg import Leg
 from gateway.relay import relay, sides
+from gateway.relay.relay import Relay
+from gateway.relay.sides import Side
 from tests.harness import Conversation, RunningGateway, in_reactor, reactor
 from tests.scripted import (
     ORIGIN,
@@ -183,6 +189,27 @@ def test_the_client_is_gone(moment: Callable[[Stage], int], ending: Callable[[so
             while on.control.hear():
                 pass
         ended_once(on.running, "client lost", channels)
+
+
+@pytest.fixture
+def no_collection() -> Iterator[None]:
+    """What is no longer referred to is freed, but garbage that refers to itself stays."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collection")
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_session_that_is_over_is_no_work_for_the_garbage_collector(moment: Callable[[Stage], int]) -> None:
+    """A collection goes through everything there is, and every session waits for it."""
+    with stage() as on:
+        channels = moment(on)
+        on.client.close()
+        ended_once(on.running, "client lost", channels)
+        turn()
+    assert [thing for thing in gc.get_objects() if isinstance(thing, Relay | Side | Leg | DataChannel | Flow)] == []
 
 
 @pytest.mark.parametrize("ending", [finish, reset])

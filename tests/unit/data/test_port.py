@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import resource
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -115,7 +117,18 @@ class House:
         for guest in self.guests:
             for connection in guest.connections:
                 connection.close()
-        assert self.reactor.readers == []
+        assert self.reactor.readers == [] and self.reactor.getDelayedCalls() == []
+
+
+@contextlib.contextmanager
+def no_descriptors() -> Iterator[None]:
+    """The process may open nothing more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.fixture
@@ -142,6 +155,24 @@ def test_a_port_that_is_taken_cannot_be_opened(house: House) -> None:
     with socket.create_server(PLACE) as taken, pytest.raises(OSError):
         house.ports.open(taken.getsockname(), guest())
     assert house.reactor.readers == []
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_process_out_of_descriptors_does_not_ask_the_port_at_every_turn(house: House, stays: bool) -> None:
+    one = guest()
+    house.open(one)
+    [port] = house.reactor.readers
+    with socket.create_connection(port.socket.getsockname()):
+        with no_descriptors():
+            port.doRead()
+            assert house.reactor.readers == [] and one.told == ["listening"]
+        if not stays:
+            house.leave(one)
+            return
+        house.reactor.advance(0.1)
+        [port] = house.reactor.readers
+        port.doRead()
+        assert one.told == ["listening", "accepted 127.0.0.1"]
 
 
 def test_its_client_is_accepted(house: House) -> None:
