@@ -68,7 +68,7 @@ class Relay:
     _events: list[on.Event] = attrs.field(factory=list, init=False, repr=False)
     _working: bool = attrs.field(default=False, init=False)
     _data: Passage | None = attrs.field(default=None, init=False, repr=False)
-    _passages: set[Passage] = attrs.field(factory=set, init=False, repr=False)
+    _passages: list[Passage] = attrs.field(factory=list, init=False, repr=False)
     _ends: proxy.Ends = attrs.field(init=False, repr=False)
     _client_address: Address = attrs.field(init=False)
     _client_name: str = attrs.field(init=False, repr=False)
@@ -78,7 +78,7 @@ class Relay:
     _client_tls: SessionTLS | None = attrs.field(default=None, init=False, repr=False)
     _origin_tls: OriginSession | None = attrs.field(default=None, init=False, repr=False)
     _opaque: OpenRange | None = attrs.field(default=None, init=False, repr=False)
-    _silent: set[Side] = attrs.field(factory=set, init=False, repr=False)  # sides that owe the first byte of TLS
+    _silent: tuple[Side | None, ...] = attrs.field(default=(), init=False, repr=False)  # owe the first byte of TLS
     _via: str | None = attrs.field(default=None, init=False, repr=False)
     _began: float = attrs.field(default=0.0, init=False, repr=False)
     _throttles: Throttles | None = attrs.field(init=False, repr=False)
@@ -302,6 +302,7 @@ class Relay:
         )
 
     def _dialled(self, answer: Leg | str, address: str) -> None:
+        self._dialling = None
         if isinstance(answer, str):
             self.tell(on.OriginFailed(answer))
             return
@@ -350,7 +351,7 @@ class Relay:
             application.is_proxy,
             lambda port, address, reason: self.header_refused(port, address, reason),
         )
-        self._silent = {side for side in (self._client, self._origin) if side is not None}
+        self._silent = (self._client, self._origin)
         missing = self._opaque.open(application.ports.public)
         if missing:
             self.note("dataPortsUnavailable", {"ports": ",".join(map(str, missing))})
@@ -360,7 +361,7 @@ class Relay:
         other = self._origin if side is self._client else self._client
         assert other is not None
         if side in self._silent:
-            self._silent.remove(side)
+            self._silent = tuple(other for other in self._silent if other is not side)
             if data[0] not in (TLS_ALERT, TLS_HANDSHAKE):
                 self._events.append(on.Injected())
                 return
@@ -375,7 +376,7 @@ class Relay:
             return
         ports = self.application.ports
         passage = Passage(self, self._route(ports.origin[port - ports.public.start], port))
-        self._passages.add(passage)
+        self._passages.append(passage)
         self._opaque_channels()
         passage.channel.adopt(connection, address)
         self._work()
@@ -390,7 +391,7 @@ class Relay:
         for passage in tuple(self._passages):
             passage.channel.close()
         self._data = Passage(self, self._route(origin_port, public_port))
-        self._passages.add(self._data)
+        self._passages.append(self._data)
         self._data.channel.open()
 
     def _route(self, origin_port: int, public_port: int) -> Route:
@@ -442,7 +443,7 @@ class Relay:
 
     def data_ended(self, passage: Passage, usage: Usage) -> None:
         """A data channel is gone."""
-        self._passages.discard(passage)
+        self._passages.remove(passage)
         if usage.ending is Ending.ORIGIN_TLS:
             assert self._origin_tls is not None
             fields = {"port": passage.route.origin[1], "reason": self._origin_tls.failure or usage.reason}

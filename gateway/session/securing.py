@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 import attrs
 
 from gateway.ftp.commands import Command
@@ -28,11 +26,11 @@ class OriginSecurity:
     """
 
     implicit: bool
-    _commands: deque[Command] = attrs.field(init=False)
+    _commands: tuple[Command, ...] = attrs.field(init=False)
 
     @_commands.default
-    def _all(self) -> deque[Command]:
-        return deque(_COMMANDS[1:] if self.implicit else _COMMANDS)
+    def _all(self) -> tuple[Command, ...]:
+        return _COMMANDS[1:] if self.implicit else _COMMANDS
 
     def next(self) -> Action | None:
         """What is to be done now; None where nothing is left."""
@@ -43,7 +41,8 @@ class OriginSecurity:
 
         :raises Insecure: where it refused; there is no way on in the clear.
         """
-        command = self._commands.popleft()
+        command, *rest = self._commands
+        self._commands = tuple(rest)
         if not reply.positive:
             raise Insecure(f"{command.verb.decode()} was refused with {reply.code}")
         return do.StartOriginTLS() if command is _AUTH else self.next()

@@ -50,7 +50,7 @@ class Transfers:
     _data: Machine[Data] = attrs.field(factory=lambda: Machine(DATA, Data.NONE), init=False)
     _transfer: Machine[Transfer] = attrs.field(factory=lambda: Machine(TRANSFER, Transfer.NONE), init=False)
     _announcement: _Announcement | None = attrs.field(default=None, init=False, repr=False)
-    _delivered: set[Towards] = attrs.field(factory=set, init=False)
+    _delivered: frozenset[Towards] = attrs.field(default=frozenset(), init=False)
     _insecure: bool = attrs.field(default=False, init=False)
     _command: Command | None = attrs.field(default=None, init=False, repr=False)
     _completion: Reply | None = attrs.field(default=None, init=False, repr=False)
@@ -97,7 +97,7 @@ class Transfers:
         if public_port is None:
             return self._no_port(do.Note("dataPortOutOfRange", {"port": port, "range": str(self.ports)}))
         self._data.move(Cause.PASSIVE)
-        self._delivered.clear()
+        self._delivered = frozenset()
         self._insecure = False
         self._announcement = _Announcement(clean, public_port)
         self.actions.append(do.OpenData(port, public_port))
@@ -143,7 +143,7 @@ class Transfers:
 
     def delivered(self, towards: Towards) -> Reply | None:
         """One direction is complete: the completion reply that waited for that, if one did."""
-        self._delivered.add(towards)
+        self._delivered |= {towards}
         return self._settle() if self.completing and self._whole else None
 
     def ended(self, insecure: bool) -> Reply | None:
