@@ -142,6 +142,8 @@ class Books:
         if tag is None and reply.code != 421:
             line = self.waiting[0]
             assert self.hostile or self.may_be_ours(line, reply), "law 1: a local answer is in its place"
+            if reply in (security.PROTECTION_PRIVATE, security.PROTECTION_CLEAR):  # whatever else was not answered
+                self.private = reply == security.PROTECTION_PRIVATE
         elif tag is not None and tag[1].isdigit() and not reply.preliminary:
             line = self.sent[int(tag[1])]
             assert self.hostile or self.may_be_the_origins(line, reply)
@@ -216,8 +218,6 @@ class Books:
         elif line.direction is not None and (line.forwarded or reply == transfers.NO_DATA_CONNECTION):
             self.under_way = self.carrier = None
             self.held = False
-        elif reply in (security.PROTECTION_PRIVATE, security.PROTECTION_CLEAR):
-            self.private = reply == security.PROTECTION_PRIVATE
 
     def refusal(self, line: Line) -> Reply | None:
         """What the gateway itself says to a command; None where the origin is asked."""

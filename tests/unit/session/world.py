@@ -174,6 +174,8 @@ class World:
             steps += self.channel_steps(self.books.channel)
         if not steps and Deadline.LINGER in self.books.armed:
             steps.append(lambda: self.pass_deadline(Deadline.LINGER))
+        if not steps and self.hostile and self.lines and self.session.hungry:
+            steps.append(self.client_sends)  # its AUTH was answered, by a reply that nobody asked for
         return steps
 
     def channel_steps(self, channel: Channel) -> list[Step]:
