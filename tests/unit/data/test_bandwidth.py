@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 from typing import cast
 
 import attrs
@@ -18,15 +19,17 @@ from gateway.data.throttled import ThrottledPump
 
 
 def simulate(clock: Clock, throttles: list[Throttle], seconds: float) -> list[int]:
-    """Flows that always have something to move; how many bytes each moved."""
+    """Flows that always have something to move; how many bytes each moved. Of those that may move at the same moment
+    each has its turn, as a reactor gives it to them."""
     moved = [0] * len(throttles)
-    queue = [(0.0, number) for number in range(len(throttles))]
+    turns = itertools.count()
+    queue = [(0.0, next(turns), number) for number in range(len(throttles))]
     while (due := queue[0][0]) < seconds:
         clock.rightNow = max(clock.rightNow, due)
-        _, number = heapq.heappop(queue)
+        number = heapq.heappop(queue)[-1]
         moved[number] += throttles[number].portion
         wait = throttles[number].take(throttles[number].portion)
-        heapq.heappush(queue, (due + max(wait, TICK) if wait > 0 else due, number))
+        heapq.heappush(queue, (due + max(wait, TICK) if wait > 0 else due, next(turns), number))
     return moved
 
 
