@@ -26,6 +26,7 @@ from tests.harness import PATIENCE, Conversation, RunningGateway, application, g
 ORIGIN = "127.0.0.3"  # not where the gateway listens, so that data ports can be mirrored
 PORTS = range(24000, 26000)
 READY = b"220 Ready."
+CLIENT_HELLO = bytes.fromhex("16030100c8010000c40303") + bytes(range(64))
 
 _next_port = itertools.cycle(PORTS)
 
@@ -296,6 +297,11 @@ class Stage:
     def own(self, closing: Owned) -> Owned:
         """Closes it at the end of the test."""
         return self._stack.enter_context(closing)
+
+
+def relays(on: Stage) -> bool:
+    """Whether the session is alive, and the origin heard nothing but what it was told of."""
+    return on.exchange(b"NOOP", b"200 Fine.") == b"200 Fine."
 
 
 def connect(address: tuple[str, int], source: str = "127.0.0.1") -> socket.socket:

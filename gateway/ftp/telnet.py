@@ -42,19 +42,31 @@ class TelnetFilter:
             self._ends_in_text = True
             return data
         text = bytearray()
-        for byte in data:
-            before = len(text)
-            self._state = self._step(byte, text)
-            self._ends_in_text = len(text) > before
+        at = 0
+        while at < len(data):
+            end = self._end_of_run(data, at)
+            if self._state is _State.TEXT:
+                text += data[at:end]
+            if end > at:
+                self._ends_in_text = self._state is _State.TEXT
+            if end < len(data):
+                before = len(text)
+                self._state = self._step(data[end], text)
+                self._ends_in_text = len(text) > before
+            at = end + 1
         return bytes(text)
+
+    def _end_of_run(self, data: bytes, start: int) -> int:
+        """Where the next byte is that may change the state: long runs cost no time of ours for each byte."""
+        if self._state not in (_State.TEXT, _State.SUBNEGOTIATION):
+            return start
+        end = data.find(IAC, start)
+        return len(data) if end < 0 else end
 
     def _step(self, byte: int, text: bytearray) -> _State:
         match self._state:
             case _State.TEXT:
-                if byte == IAC:
-                    return _State.COMMAND
-                text.append(byte)
-                return _State.TEXT
+                return _State.COMMAND
             case _State.COMMAND:
                 if byte == IAC:
                     text.append(IAC)
@@ -65,6 +77,6 @@ class TelnetFilter:
             case _State.OPTION:
                 return _State.TEXT
             case _State.SUBNEGOTIATION:
-                return _State.SUBNEGOTIATION_COMMAND if byte == IAC else _State.SUBNEGOTIATION
+                return _State.SUBNEGOTIATION_COMMAND
             case _:  # SUBNEGOTIATION_COMMAND
                 return _State.TEXT if byte == _SE else _State.SUBNEGOTIATION

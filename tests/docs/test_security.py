@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import textwrap
 from pathlib import Path
@@ -39,8 +40,23 @@ def test_a_defence_names_tests(defence: str) -> None:
 
 @pytest.mark.parametrize(("file", "name"), sorted(set(re.findall(_TEST, PAGE))))
 def test_a_test_exists(file: str, name: str) -> None:
-    path = ROOT / "tests" / (file if "/" in file else f"integration/{file}")
-    assert len(re.findall(rf"^ *def {name}\(", path.read_text(), re.MULTILINE)) > 0
+    assert function(file, name) is not None
+
+
+@pytest.mark.parametrize("defence", DEFENCES)
+def test_a_case_is_what_a_test_says_of_itself(defence: str) -> None:
+    told = "".join(function(file, name) or "" for file, name in re.findall(_TEST, DEFENCES[defence]))
+    cases = re.findall(r"CVE-\d+-\d+|(?:GHSA|RUSTSEC)[-\w]+", DEFENCES[defence])
+    assert [case for case in cases if case not in told] == []
+
+
+def function(file: str, name: str) -> str | None:
+    """The source of a test."""
+    source = (ROOT / "tests" / (file if "/" in file else f"integration/{file}")).read_text()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            return ast.get_source_segment(source, node)
+    return None
 
 
 @pytest.mark.parametrize("page", [README, *PAGES], ids=lambda page: page.name)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.capture import Protect, recorded
-from tests.harness import RunningGateway, gateway, stop_reactor
+from tests.harness import RunningGateway, gateway, in_reactor, reactor, stop_reactor
+from tests.scripted import descriptors, stage
 
 
 @pytest.fixture
@@ -38,6 +39,22 @@ def here(tmp_path: Path) -> Path:
     path = tmp_path / "client"
     path.mkdir()
     return path
+
+
+@pytest.fixture(scope="session")
+def warm() -> None:
+    """The first gateway of a run opens what all share."""
+    with stage():
+        pass
+
+
+@pytest.fixture
+def nothing_is_left(warm: None) -> Iterator[None]:
+    """No file descriptor and no timer outlives a test's gateway."""
+    open_before = descriptors()
+    yield
+    assert descriptors() == open_before
+    assert in_reactor(reactor.getDelayedCalls) == []
 
 
 def pytest_sessionfinish() -> None:

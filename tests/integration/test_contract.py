@@ -12,6 +12,7 @@ import pytest
 
 from tests.harness import Conversation, in_reactor, names, reactor
 from tests.scripted import (
+    CLIENT_HELLO,
     ORIGIN,
     PORTS,
     DataPort,
@@ -23,58 +24,15 @@ from tests.scripted import (
     connect,
     read_all,
     read_exactly,
+    relays,
     stage,
 )
 
 ACTIVE_REFUSED = b"502 Active mode is not supported; use EPSV or PASV."
-FOREIGN = "127.0.0.9"
 PUBLIC = "203.0.113.7"  # of RFC 5737's documentation range
-CLIENT_HELLO = bytes.fromhex("16030100c8010000c40303") + bytes(range(64))
-
-
-def relays(on: Stage) -> bool:
-    """Whether the session is alive, and the origin heard nothing but what it was told of."""
-    return on.exchange(b"NOOP", b"200 Fine.") == b"200 Fine."
 
 
 # What a client sends
-
-
-ACTIVE = [
-    b"PORT 127,0,0,1,94,1",
-    b"port 127,0,0,1,94,1",
-    b"pOrT 127,0,0,1,94,1",
-    b"PORT",
-    b"PORT ",
-    b"PORT  127,0,0,1,94,1",
-    b"PORT\t127,0,0,1,94,1",
-    b" PORT 127,0,0,1,94,1",
-    b"\t \tPORT 127,0,0,1,94,1",
-    b"EPRT |1|127.0.0.1|24065|",
-    b"eprt |2|::1|24065|",
-    b"\tEprt\t|1|127.0.0.1|24065|",
-    b"LPRT 4,4,127,0,0,1,2,94,1",
-    b"lprt",
-    b"\xff\xf4\xff\xf2PORT 127,0,0,1,94,1",  # IP and DM, as before an ABOR
-    b"\xff\xf1PORT 127,0,0,1,94,1",
-    b"\xff\xfb\x01PORT 127,0,0,1,94,1",  # WILL ECHO
-    b"\xff\xfdPPORT 127,0,0,1,94,1",  # DO an option that looks like a letter
-    b"PO\xff\xf1RT 127,0,0,1,94,1",
-    b"\xff\xfa\x18NOOP\r\nNOOP\xff\xf0EPRT |1|127.0.0.1|24065|",  # the end of a line inside a subnegotiation
-]
-
-
-@pytest.mark.parametrize("logged_in", [False, True], ids=["before login", "after login"])
-def test_active_mode_is_refused_however_it_is_written(logged_in: bool) -> None:
-    with stage() as on:
-        if logged_in:
-            on.login()
-        for command in ACTIVE:
-            assert on.client.ask(command) == ACTIVE_REFUSED, command
-        assert relays(on)
-        refusal = {"reply": ACTIVE_REFUSED.decode()}
-        assert on.running.journal.wait("commandRefused", len(ACTIVE), **refusal)["verb"] == "EPRT"
-        assert {event["verb"] for event in on.running.journal.all("commandRefused")} == {"PORT", "EPRT", "LPRT"}
 
 
 @pytest.mark.parametrize("command", [b"LPSV", b"MIC AAAA", b"CONF AAAA", b"enc AAAA", b"\tADAT\tAAAA"])
@@ -165,32 +123,6 @@ def test_a_line_may_be_as_long_as_the_limit_and_no_longer() -> None:
         on.control.expect(b"NOOP")
 
 
-@pytest.mark.parametrize(
-    ("line", "reason"),
-    [
-        (b"CWD " + b"a" * 4093, "line too long"),
-        (b"CWD " + b"a" * 200_000, "line too long"),
-        (b"CWD a\0b", "NUL in a line"),
-        (b"\0PORT 127,0,0,1,94,1", "NUL in a line"),
-        (b"CWD a\rPORT 127,0,0,1,94,1", "carriage return inside a line"),
-        (b"CWD a\r", "carriage return inside a line"),
-    ],
-)
-def test_the_third_bad_line_ends_the_session(line: bytes, reason: str) -> None:
-    with stage() as on:
-        for _ in range(2):
-            assert on.client.ask(line).startswith(b"500 ")
-            assert relays(on)
-        on.client.send(line + b"\r\nNOOP\r\n")
-        assert on.client.reply().startswith(b"500 ")
-        assert on.client.reply().startswith(b"421 ")
-        assert on.client.at_end()
-        assert on.control.hear() == b""
-        journal = on.running.journal
-        assert journal.wait("disconnect")["outcome"] == "client sent unclean lines"
-        assert journal.wait("commandRefused", 3, reason=reason)
-
-
 def test_a_bad_line_is_answered_in_its_turn() -> None:
     with stage() as on:
         on.client.send(b"SYST\r\nCWD \0\r\nPWD\r\n")
@@ -199,50 +131,6 @@ def test_a_bad_line_is_answered_in_its_turn() -> None:
         on.control.expect(b"PWD")
         on.control.say(b'257 "/"')
         assert [on.client.reply()[:3] for _ in range(3)] == [b"215", b"500", b"257"]
-
-
-FOREIGN_SPEECH = [
-    b"GET /secret HTTP/1.1\r\nHost: secret.example\r\n\r\n",
-    b"POST /secret HTTP/1.1\r\nContent-Length: 20\r\n\r\nPORT 127,0,0,1,94,1\r\n",
-    b"OPTIONS * HTTP/1.1\r\n",
-    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-    b"CONNECT secret.example:443 HTTP/1.1\r\n",
-    b"host: secret.example\r\n",
-    b"EHLO secret.example\r\nMAIL FROM:<secret@example>\r\n",
-    b"helo secret.example\r\n",
-    CLIENT_HELLO + b"secret",
-]
-
-
-@pytest.mark.parametrize("speech", FOREIGN_SPEECH)
-def test_other_protocols_are_sent_away_without_an_echo(speech: bytes) -> None:
-    with stage() as on:
-        on.client.send(speech)
-        assert on.client.reply().startswith(b"421 ")
-        assert on.client.at_end()
-        assert b"secret" not in on.client.received.lower()
-        assert on.control.hear() == b""
-        assert on.running.journal.wait("disconnect")["outcome"] == "client speaks no FTP"
-
-
-@pytest.mark.parametrize("speech", FOREIGN_SPEECH)
-def test_other_protocols_do_not_wait_for_the_greeting(speech: bytes) -> None:
-    with stage(greeting=None) as on:
-        on.client.send(speech)
-        assert on.client.reply().startswith(b"421 ")
-        assert on.client.at_end()
-        assert on.control.hear() == b""
-        assert len(on.client.received.splitlines()) == 1
-
-
-def test_replies_keep_the_order_of_commands_in_one_packet() -> None:
-    with stage() as on:
-        on.client.send(b"SYST\r\nPORT 1,2,3,4,5,6\r\nPWD\r\nXYZZY\r\nAUTH TLS\r\nNOOP\r\nEPRT x\r\n")
-        for command, reply in ((b"SYST", b"215 UNIX"), (b"PWD", b'257-"/"\r\n257 End'), (b"NOOP", b"200 Fine.")):
-            on.control.expect(command)
-            on.control.say(reply)
-        codes = [on.client.reply()[:3] for _ in range(7)]
-        assert codes == [b"215", b"502", b"257", b"500", b"502", b"200", b"502"]
 
 
 def test_hundreds_of_commands_in_one_packet() -> None:
@@ -259,29 +147,6 @@ def test_hundreds_of_commands_in_one_packet() -> None:
             for number in range(500):
                 assert client.reply() == b"250 CWD %d" % number
                 assert client.reply() == ACTIVE_REFUSED
-
-
-def test_a_session_byte_by_byte() -> None:
-    with stage() as on:
-        on.client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-        def exchange(command: bytes, reply: bytes) -> bytes:
-            for byte in command + b"\r\n":
-                on.client.send(bytes([byte]))
-            on.control.expect(command)
-            for byte in reply + b"\r\n":
-                on.control.send(bytes([byte]))
-            return on.client.reply()
-
-        assert exchange(b"USER user", b"331 Password?") == b"331 Password?"
-        assert exchange(b"PASS secret", b"230-Welcome\r\n229 (|||24001|)\r\n230 in") == (
-            b"230-Welcome\r\n229 (|||24001|)\r\n230 in"
-        )
-        with on.control.data_port() as data:
-            reply = b"229 Entering Extended Passive Mode (|||%d|)" % data.port
-            assert exchange(b"EPSV", reply) == reply
-            on.dial(data.port)
-            data.accept().close()
 
 
 def test_bare_line_feeds_end_commands_and_replies() -> None:
@@ -303,19 +168,6 @@ def test_epsv_is_passed_on_as_it_is(command: bytes) -> None:
     with stage() as on:
         refusal = b"522 Network protocol not supported, use (1)"
         assert on.exchange(command, refusal) == refusal
-
-
-def test_epsv_all_rules_pasv_out_for_the_rest_of_the_session() -> None:
-    with stage() as on:
-        on.login()
-        assert on.exchange(b"EPSV ALL", b"200 Noted.") == b"200 Noted."
-        assert on.client.ask(b"PASV").startswith(b"503 ")
-        on.passive(b"EPSV")
-        assert on.exchange(b"REIN", b"220 Anew.") == b"220 Anew."
-        on.login()
-        assert on.client.ask(b"pasv").startswith(b"503 ")
-        assert on.exchange(b"EPSV ALL", b"502 Not any more.").startswith(b"502 ")
-        assert on.client.ask(b"PASV").startswith(b"503 ")
 
 
 def test_epsv_all_may_be_written_in_any_case() -> None:
@@ -384,18 +236,6 @@ def test_a_227_is_written_anew(text: bytes) -> None:
         )
         on.dial(data.port)
         on.accept(data)
-
-
-@pytest.mark.parametrize("host", [FOREIGN, "0.0.0.0", "10.1.2.3", "255.255.255.255"])
-def test_the_host_in_a_227_is_never_dialled(host: str) -> None:
-    with stage() as on:
-        data = on.own(on.control.data_port())
-        elsewhere = on.own(DataPort.at(FOREIGN, data.port))
-        reply = on.exchange(b"PASV", b"227 Entering Passive Mode (%s)." % commas(host, data.port))
-        assert reply == b"227 Entering Passive Mode (%s)." % commas("127.0.0.1", data.port)
-        on.dial(data.port)
-        on.accept(data)
-        assert elsewhere.accept_now() is None
 
 
 @pytest.mark.parametrize("public", [PUBLIC, "public.example"])
@@ -473,55 +313,6 @@ def test_a_port_outside_of_the_range_opens_nothing(command: bytes, port: int) ->
         assert (event["port"], event["range"]) == (port, f"{PORTS[0]}-{PORTS[-1]}")
         assert port == 0 or not on.listens(port)
         on.passive(command)
-
-
-@pytest.mark.parametrize(
-    ("command", "text"),
-    [
-        (b"PASV", b"227 Entering Passive Mode"),
-        (b"PASV", b"227 (127,0,0,3,256,1)"),
-        (b"PASV", b"227 (127,0,0,3,94)"),
-        (b"PASV", b"227 (1,127,0,0,3,94,1)"),
-        (b"PASV", b"227 (|||24001|)"),
-        (b"EPSV", b"229 Entering Extended Passive Mode"),
-        (b"EPSV", b"229 (|1|127.0.0.3|24001|)"),
-        (b"EPSV", b"229 (||127.0.0.3|24001|)"),
-        (b"EPSV", b"229 (|||24001)"),
-        (b"EPSV", b"229 (||!24001|)"),
-        (b"EPSV", b"229 (|||124001|)"),
-        (b"EPSV", b"229 (1112400111)"),
-        (b"PASV", b"227-Entering\r\n227 Entering Passive Mode (127,0,0,3,93,193)"),
-        (b"PASV", b"227-Entering Passive Mode (127,0,0,3,93,193)\r\n227 End"),
-        (b"EPSV", b"229-Entering (|||24001|)\r\n229 Entering (|||24001|)"),
-    ],
-)
-def test_a_malformed_227_or_229_opens_nothing(command: bytes, text: bytes) -> None:
-    with stage() as on:
-        assert on.exchange(command, text).startswith(b"425 ")
-        assert "malformed" in on.running.journal.wait("originError")["reason"]
-        assert not on.listens(24001)
-        on.passive(command)
-
-
-@pytest.mark.parametrize(
-    ("command", "text"),
-    [
-        (b"NOOP", b"227 Entering Passive Mode (10,0,0,1,93,193)."),
-        (b"PWD", b"229 Entering Extended Passive Mode (|||24001|)"),
-        (b"STAT", b"211-Status\r\n227 Entering Passive Mode (10,0,0,1,93,193).\r\n211 End"),
-        (b"STAT", b"211-Status\r\n229 (|||24001|)\r\n 227 (10,0,0,1,93,193)\r\n211 End"),
-        (b"PASV", b"229 Entering Extended Passive Mode (|||24001|)"),
-        (b"EPSV", b"227 Entering Passive Mode (10,0,0,1,93,193)."),
-        (b"EPSV", b"200-No\r\n229 Entering Extended Passive Mode (|||24001|)\r\n200 No"),
-        (b"RETR a", b"229 Entering Extended Passive Mode (|||24001|)"),
-        (b"EPSV ALL", b"229 Entering Extended Passive Mode (|||24001|)"),
-    ],
-)
-def test_a_227_or_229_in_any_other_place_is_text(command: bytes, text: bytes) -> None:
-    with stage() as on:
-        assert on.exchange(command, text) == text
-        assert not on.listens(24001)
-        assert relays(on)
 
 
 def test_a_229_that_nobody_asked_for_opens_nothing() -> None:

@@ -381,19 +381,6 @@ def test_who_may_take_a_data_channel(peer: str, welcome: list[str], strange: lis
         assert len(on.running.journal.all("strangerRefused")) == len(welcome) * len(strange)
 
 
-def test_a_crowd_of_strangers_does_not_use_the_port_up() -> None:
-    with stage() as on:
-        data = on.passive()
-        crowd = [on.dial(data.port, f"127.0.1.{number}") for number in range(1, 51)]
-        at_client = on.dial(data.port)
-        at_origin = on.accept(data)
-        at_origin.sendall(b"a")
-        assert at_client.recv(1) == b"a"
-        for stranger in crowd:
-            assert read_all(stranger) == b""
-        assert on.running.journal.wait("strangerRefused", 50)
-
-
 def test_a_port_is_closed_when_its_time_is_over() -> None:
     with stage("timeouts = { data_accept = 0.3 }") as on:
         data = on.passive()

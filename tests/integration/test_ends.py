@@ -17,7 +17,7 @@ from gateway.data.leg import Leg
 from gateway.relay import relay, sides
 from gateway.relay.relay import Relay
 from gateway.relay.sides import Side
-from tests.harness import Conversation, RunningGateway, in_reactor, reactor
+from tests.harness import Conversation, RunningGateway, in_reactor
 from tests.scripted import (
     ORIGIN,
     DataPort,
@@ -45,20 +45,7 @@ STOPPING = b"421 Service is shutting down; closing control connection.\r\n"
 UNAVAILABLE = b"421 Service not available; closing control connection.\r\n"
 
 
-@pytest.fixture(scope="module")
-def warm() -> None:
-    """The first gateway of a run opens what all share."""
-    with stage():
-        pass
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left(warm: None) -> Iterator[None]:
-    """No file descriptor and no timer outlives a test's gateway."""
-    open_before = descriptors()
-    yield
-    assert descriptors() == open_before
-    assert in_reactor(reactor.getDelayedCalls) == []
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 
 def ended_once(running: RunningGateway, outcome: str, channels: int = 0) -> None:
@@ -302,16 +289,6 @@ def test_the_client_is_gone_before_the_origin_answers() -> None:
         ended_once(running, "client lost")
 
 
-@pytest.mark.parametrize("ending", [finish, reset])
-def test_a_rush_of_clients_that_go_at_once(ending: Callable[[socket.socket], None]) -> None:
-    with ScriptedOrigin.at() as origin, before(origin.address) as running:
-        origin.listener.listen(256)
-        for _ in range(40):
-            ending(connect(running.address))
-        running.journal.wait("connect", 40)
-        running.journal.wait("disconnect", 40, outcome="client lost")
-
-
 # When the origin is gone while a completion is held
 
 
@@ -547,18 +524,6 @@ def test_an_origin_that_floods_a_client_that_does_not_listen() -> None:
 
 
 # Data ports
-
-
-def test_a_hundred_ports_that_nobody_comes_to() -> None:
-    with stage() as on:
-        on.passive(b"PASV").close()
-        first = descriptors()
-        for _ in range(99):
-            on.passive(b"PASV").close()
-        assert descriptors() == first
-        on.client.close()
-        assert on.control.hear() == b""
-        ended_once(on.running, "client lost", 100)
 
 
 def test_a_hundred_transfers_one_after_the_other() -> None:

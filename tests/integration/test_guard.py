@@ -20,7 +20,6 @@ from tests.scripted import (
     Stage,
     application,
     connect,
-    descriptors,
     no_mistakes,
     read_all,
     reset,
@@ -37,20 +36,7 @@ CLIENT_SESSIONS = b"421 Too many connections from your address; close one and tr
 SESSIONS = b"421 Too many users; try again later.\r\n"
 
 
-@pytest.fixture(scope="module")
-def warm() -> None:
-    """The first gateway of a run opens what all share."""
-    with stage():
-        pass
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left(warm: None) -> Iterator[None]:
-    """No file descriptor and no timer outlives a test's gateway."""
-    open_before = descriptors()
-    yield
-    assert descriptors() == open_before
-    assert in_reactor(reactor.getDelayedCalls) == []
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 
 def deny(*networks: str) -> str:
@@ -368,7 +354,8 @@ def test_a_login_that_succeeds_forgets_nothing() -> None:
         assert on.client.reply().startswith(b"421 ")
 
 
-def test_a_ban_ends() -> None:
+def test_a_ban_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sides, "LINGER", 0.2)
     with stage("limits = { login_failures = 1, ban = 0.2 }") as on:
         fail(on)
         banned(on, failures=1, seconds=0.2)

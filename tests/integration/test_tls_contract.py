@@ -247,6 +247,7 @@ class TestInjection:
         ids=["command", "letter", "empty line", "LF", "NUL", "long", "IAC NOP", "IAC SB", "IAC", "ClientHello"],
     )
     def test_in_the_same_packet(self, mode: str, extra: bytes) -> None:
+        """CVE-2011-0411, CVE-2011-1575, CVE-2012-2532, pyftpdlib issue 315: it must not come to be said under TLS."""
         with secure_stage(mode) as on:
             on.client.send(b"AUTH TLS\r\n" + extra)
             if mode == "passthrough":
@@ -715,6 +716,7 @@ class TestOriginHandshake:
     )
     @VERSIONS
     def test_an_origin_that_cannot_be_believed(self, version: ssl.TLSVersion, kind: str, reason: str) -> None:
+        """As pftp believes any (InsecureSkipVerify)."""
         with asked("strict") as (running, client, control):
             with contextlib.suppress(ssl.SSLError, ConnectionError):
                 control.socket = secure_origin(control.socket, origin_context(version, getattr(certificates(), kind)))
@@ -1352,6 +1354,7 @@ class TestPassthrough:
             assert (event["outcome"], event["toOrigin"]) == ("complete", 100_000)
 
     def test_every_port_is_open_for_this_client_alone(self, on: SecureStage) -> None:
+        """CVE-2015-5361: behind AUTH a firewall opened its ports to everyone."""
         host = on.running.address[0]
         for port in FEW:
             with DataPort.at(ORIGIN, port) as data, connect((host, port)) as at_client:
