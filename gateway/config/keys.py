@@ -234,7 +234,9 @@ class Commands:
 
     allow: tuple[AllowedVerb, ...] = field(
         default=(),
-        metadata={"doc": "Verbs that are relayed besides those that the gateway knows."},
+        metadata={
+            "doc": "Verbs that are relayed besides those that the gateway knows, also where ``read_only`` is set."
+        },
     )
     deny: tuple[Verb, ...] = field(
         default=(),
@@ -242,7 +244,7 @@ class Commands:
     )
     read_only: bool = field(
         default=False,
-        metadata={"doc": "Refuses every command that changes what the origin stores."},
+        metadata={"doc": "Refuses every known command that changes what the origin stores."},
     )
 
 

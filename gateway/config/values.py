@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from attrs import frozen
 from twisted.internet.endpoints import serverFromString
 
-from gateway.ftp.commands import VERBS, Kind
+from gateway.ftp.commands import VERBS, Command, Kind
 
 _HOST_PORT = re.compile(r"(?:\[(?P<v6>[^\[\]]+)\]|(?P<host>[^\[\]:]+)):(?P<port>[0-9]{1,5})")
 _PORT_RANGE = re.compile(r"(?P<low>[0-9]{1,5})(?:-(?P<high>[0-9]{1,5}))?")
@@ -268,7 +268,7 @@ def _verb(text: str) -> str:
 def _allowed_verb(text: str) -> str:
     verb = _verb(text)
     known = VERBS.get(verb.encode())
-    if known is not None and known.kind in (Kind.ACTIVE, Kind.HIDING):
+    if (known is not None and known.kind in (Kind.ACTIVE, Kind.HIDING)) or Command(verb.encode()).foreign:
         raise ValueError(f"the gateway never relays {verb}")
     return verb
 

@@ -16,6 +16,9 @@ _COMMAND = re.compile(rb"[ \t]*(?P<verb>[^ \t]+)(?:[ \t](?P<argument>.*))?", re.
 
 # What speaks here first when it takes this port for another protocol's (ALPACA, CVE-2021-3618).
 _FOREIGN_VERBS = frozenset(b"GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH PRI HOST: HELO EHLO LHLO".split())
+# A date, or a date and a time, before the path of MDTM: vsftpd and Serv-U set the file's time to that. These are the
+# forms that vsftpd takes for one, whatever their characters behind the first.
+_TIME_AND_PATH = re.compile(rb" *[0-9][^ ]{7}(?:[^ ]{6}(?:[.+-][^ ]*)?)? ")
 TLS_ALERT, TLS_HANDSHAKE = 0x15, 0x16  # the record types that TLS begins with, a ClientHello with the second
 
 
@@ -39,6 +42,13 @@ class Command:
         if self.argument is None:
             return self.verb + b"\r\n"
         return self.verb + b" " + self.argument + b"\r\n"
+
+    @property
+    def writes(self) -> bool:
+        """Whether it changes what the origin stores, as far as the gateway knows its verb."""
+        if self.verb == b"MDTM":
+            return _TIME_AND_PATH.match(self.argument or b"") is not None
+        return self.verb in VERBS and VERBS[self.verb].writes
 
     @property
     def foreign(self) -> bool:

@@ -41,7 +41,7 @@ class Policy:
             return DENIED
         if verb is None:
             return None if command.verb in self.allow else NOT_UNDERSTOOD
-        return READ_ONLY if self.read_only and verb.writes else None
+        return READ_ONLY if self.read_only and command.writes else None
 
     @property
     def hidden(self) -> frozenset[bytes]:

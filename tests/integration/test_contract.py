@@ -81,13 +81,12 @@ def test_verbs_that_the_operator_allows_are_relayed_and_those_denied_refused() -
 
 
 def test_a_read_only_server_refuses_what_would_change_it() -> None:
-    commands = b"STOR a,STOU,APPE a,DELE a,RMD a,XRMD a,MKD a,XMKD a,RNFR a,RNTO a,MFMT 1 a,SITE CHMOD 1 a".split(
-        b","
-    )
+    commands = b"STOR a,STOU,APPE a,DELE a,RMD a,XRMD a,MKD a,XMKD a,RNFR a,RNTO a,SITE CHMOD 1 a".split(b",")
+    commands += [b"MFMT 20201231235959 a", b"mdtm 20201231235959 a"]
     with stage("[application.commands]\nread_only = true") as on:
         for command in commands:
             assert on.client.ask(command).startswith(b"550 "), command
-        assert relays(on)
+        assert on.exchange(b"MDTM a", b"213 20201231235959") == b"213 20201231235959"
 
 
 def test_bytes_of_a_path_arrive_as_they_were_sent() -> None:

@@ -379,7 +379,7 @@ def test_wrong_value_in_a_table(tables: dict[str, object], mistake: str) -> None
     assert mistakes_of(tables) == [mistake]
 
 
-@pytest.mark.parametrize("verb", ["PORT", "eprt", "LPRT", "LPSV", "MIC", "CONF", "ENC", "ADAT"])
+@pytest.mark.parametrize("verb", ["PORT", "eprt", "LPRT", "LPSV", "MIC", "CONF", "ENC", "ADAT", "get"])
 def test_verbs_that_are_never_relayed(verb: str) -> None:
     assert mistakes_of({"commands": {"allow": [verb]}}) == [
         f"commands.allow[0]: the gateway never relays {verb.upper()}"

@@ -87,6 +87,27 @@ def test_transfers_are_those_with_a_direction() -> None:
 
 
 def test_what_writes() -> None:
-    writing = {verb for verb, row in VERBS.items() if row.writes}
-    assert writing >= {*b"STOR STOU APPE DELE RMD XRMD MKD XMKD RNFR RNTO MFMT MFCT MFF SITE".split()}
-    assert not writing & {*b"RETR LIST NLST MLSD CWD TYPE REST SIZE MDTM OPTS ALLO".split()}
+    writing = {*b"STOR STOU APPE DELE RMD XRMD MKD XMKD RNFR RNTO SMNT MFMT MFCT MFF COMB SITE".split()}
+    assert {verb for verb in (*VERBS, b"XYZZY") if Command(verb, b"a b").writes} == writing
+
+
+@pytest.mark.parametrize(
+    ("argument", "writes"),
+    [
+        (b"20201231235959 file", True),
+        (b"20201231235959.123 file", True),
+        (b"20201231235959+60 two words", True),
+        (b"20201231 file", True),
+        (b"2020xxxx file", True),
+        (b"  20201231235959 file", True),
+        (b"20201231235959", False),
+        (b"20201231235959.tar", False),
+        (b"2020 file", False),
+        (b"holidays 2020", False),
+        (b"file", False),
+        (b"", False),
+        (None, False),
+    ],
+)
+def test_mdtm_with_a_time_sets_it(argument: bytes | None, writes: bool) -> None:
+    assert Command(b"MDTM", argument).writes is writes
