@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import datetime
+import threading
 from functools import cache, cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 NAMES = ("ftp.example.com", "localhost", "127.0.0.1", "127.0.0.2", "::1")
 """The server's names, in every server certificate but `Certificates.other_name`."""
 
+_making = threading.Lock()  # two threads that ask first, at the same time, would get two authorities
 _YESTERDAY = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
 _TOMORROW = _YESTERDAY + datetime.timedelta(days=2)
 
@@ -109,9 +111,14 @@ def _issued(authority: trustme.CA, *names: str, until: datetime.datetime = _TOMO
     return authority.issue_cert(*names, not_after=until, key_type=trustme.KeyType.RSA)
 
 
-@cache
 def certificates() -> Certificates:
-    """The same for all tests of a run."""
+    """The same for all tests of a run, and for all threads of a test."""
+    with _making:
+        return _made()
+
+
+@cache
+def _made() -> Certificates:
     directory = TemporaryDirectory(prefix="certificates-")
     atexit.register(directory.cleanup)
     return Certificates(Path(directory.name))

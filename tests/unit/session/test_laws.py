@@ -4,18 +4,29 @@ from collections.abc import Callable
 from itertools import chain
 
 import attrs
+import pytest
 from hypothesis import given, note
 from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from gateway.ftp.commands import Command
 from gateway.ftp.lines import Unclean
+from gateway.session import events as on
+from gateway.session.control import Setting
 from gateway.session.policy import Policy
 from gateway.session.ports import PassivePorts
 from gateway.session.security import Requirement, TLSTerms
 from tests.unit.pieces import cut, pieces
 from tests.unit.session.playbook import SETTING
 from tests.unit.session.wire import Wire
-from tests.unit.session.world import Choices, World
+from tests.unit.session.world import Choices, Step, World
 
 SETTINGS = [
     attrs.evolve(SETTING, public="public.example"),
@@ -41,33 +52,141 @@ PHRASES = [
     [b"USER u", b"PASS x", b"PASS y", b"NOOP", b"QUIT"],
     [b"EPSV", b"REST 5", b"EPRT |1|", b"STOR f", b"RNFR a", b"RNTO b"],
 ]
-SCRIPTS = st.lists(
-    st.sampled_from([*([Command.parse(line) for line in phrase] for phrase in PHRASES), [Unclean.NUL]]), max_size=8
-).map(lambda phrases: list[Command | Unclean](chain.from_iterable(phrases)))
-CHOICES = st.binary(min_size=60, max_size=160).map(Choices)
+SCRIPTS = [*([Command.parse(line) for line in phrase] for phrase in PHRASES), [Unclean.NUL]]
+MAX_LINES = 30  # that a client has ready at a time
+HOW = st.binary(max_size=4)  # decisions: what of all that is possible, and how
 
 
-def worlds(hostile: bool) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Whatever a world may be."""
-    return given(st.builds(World, st.sampled_from(SETTINGS), SCRIPTS, CHOICES, st.just(hostile)))
+class Session(RuleBasedStateMachine):
+    """A session, its client, its origin and its data channel; each rule lets one of them do something.
+
+    :param hostile: whether the origin also says what nobody asked for, and leaves.
+    """
+
+    hostile = False
+    world: World
+
+    @initialize(setting=st.sampled_from(SETTINGS), phrases=st.lists(st.sampled_from(SCRIPTS), max_size=8))
+    def begin(self, setting: Setting, phrases: list[list[Command | Unclean]]) -> None:
+        self.world = World(setting, self.hostile)
+        self.world.lines += chain.from_iterable(phrases)
+        self.world.begin()
+
+    @precondition(lambda self: not self.world.books.closed and len(self.world.lines) < MAX_LINES)
+    @rule(phrase=st.sampled_from(SCRIPTS))
+    def the_client_has_something_to_say(self, phrase: list[Command | Unclean]) -> None:
+        self.world.lines += phrase
+
+    @precondition(lambda self: self.may(self.world.client_steps))
+    @rule(how=HOW)
+    def the_client_goes_on(self, how: bytes) -> None:
+        self.choose(how, self.world.client_steps())
+
+    @precondition(lambda self: self.may(self.world.origin_steps))
+    @rule(how=HOW)
+    def the_origin_goes_on(self, how: bytes) -> None:
+        self.choose(how, self.world.origin_steps())
+
+    @precondition(lambda self: self.may(self.world.channel_steps))
+    @rule(how=HOW)
+    def the_data_channel_goes_on(self, how: bytes) -> None:
+        self.choose(how, self.world.channel_steps())
+
+    @precondition(lambda self: self.may(self.world.orderly))
+    @rule(how=st.binary(min_size=12, max_size=60))
+    def all_goes_well_for_a_while(self, how: bytes) -> None:
+        self.world.choices = choices = Choices(how)
+        while choices.left and self.may(self.world.orderly):
+            choices.pick(self.world.orderly())()
+            self.world.check()
+
+    @precondition(lambda self: not self.world.books.closed and self.world.books.channel is not None)
+    @rule(how=HOW)
+    def the_data_channel_breaks(self, how: bytes) -> None:
+        self.choose(how, [self.world.channel_breaks])
+
+    @precondition(lambda self: not self.world.books.closed and self.world.books.held and self.world.origin_up)
+    @rule()
+    def the_origin_is_lost_behind_its_completion(self) -> None:
+        self.world.origin_lost()
+
+    @precondition(lambda self: not self.world.books.closed and self.world.books.held)
+    @rule()
+    def the_gateway_drains_behind_a_completion(self) -> None:
+        self.world.tell(on.Draining())
+
+    @precondition(lambda self: not self.world.books.closed and self.world.impatient)
+    @rule()
+    def the_client_speaks_behind_its_auth(self) -> None:
+        self.world.client_sends()
+
+    @precondition(lambda self: not self.world.books.closed and self.world.handshakes)
+    @rule(how=HOW)
+    def a_handshake_fails(self, how: bytes) -> None:
+        self.choose(how, [self.world.handshake_fails])
+
+    @precondition(lambda self: not self.world.books.closed and self.world.books.opaque)
+    @rule(how=HOW)
+    def something_passes_unseen(self, how: bytes) -> None:
+        self.choose(how, [lambda: self.world.tell(on.OpaqueMoved()), self.world.opaque_channel])
+
+    @precondition(lambda self: not self.world.books.closed)
+    @rule(how=HOW, luck=st.integers(0, 11))
+    def a_calamity(self, how: bytes, luck: int) -> None:
+        if luck == 11:
+            self.choose(how, [self.world.calamity])
+
+    @precondition(lambda self: self.world.books.closed)
+    @rule(event=st.sampled_from([on.CommandReceived(Command(b"NOOP")), on.Draining(), on.ClientLost()]))
+    def nothing_happens_behind_the_end(self, event: on.Event) -> None:
+        assert self.world.session.receive(event) == []
+
+    @invariant()
+    def the_books_are_right(self) -> None:
+        self.world.check()
+
+    def teardown(self) -> None:
+        world = getattr(self, "world", None)
+        if world is not None:
+            note("\n".join(world.log))
+            if world.sound:
+                world.finish()
+
+    def may(self, steps: Callable[[], list[Step]]) -> bool:
+        """Whether any of them is possible now."""
+        return not self.world.books.closed and bool(steps())
+
+    def choose(self, how: bytes, steps: list[Step]) -> None:
+        """Takes one of them, and decides in it as these bytes have it."""
+        self.world.choices = Choices(how)
+        self.world.choices.pick(steps)()
 
 
-def run(world: World) -> None:
-    """Runs it; tells what happened in it where it fails."""
-    try:
-        world.run()
-    finally:
-        note("\n".join(world.log))
+class HostileSession(Session):
+    """The same before an origin that does not keep to the protocol."""
+
+    hostile = True
+
+    @precondition(lambda self: not self.world.books.closed and self.world.origin_may_speak)
+    @rule(how=HOW)
+    def the_origin_speaks_unasked(self, how: bytes) -> None:
+        self.choose(how, [self.world.unasked])
+
+    @precondition(lambda self: not self.world.books.closed and self.world.origin_may_speak)
+    @rule(how=HOW, luck=st.integers(0, 3))
+    def the_origin_leaves(self, how: bytes, luck: int) -> None:
+        if luck == 3:
+            self.choose(how, [self.world.origin_leaves])
 
 
-@worlds(hostile=False)
-def test_an_orderly_origin(world: World) -> None:
-    run(world)
+@pytest.mark.hypothesis
+def test_an_orderly_origin() -> None:
+    run_state_machine_as_test(Session)
 
 
-@worlds(hostile=True)
-def test_a_hostile_origin(world: World) -> None:
-    run(world)
+@pytest.mark.hypothesis
+def test_a_hostile_origin() -> None:
+    run_state_machine_as_test(HostileSession)
 
 
 # What may be in a client's bytes: whole lines, and what makes and breaks them.

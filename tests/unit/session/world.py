@@ -1,12 +1,11 @@
 """A small world around a session: a client with a script, an origin with habits, a data channel with its fate.
 
-What happens next is chosen by a string of bytes, so that a property test can try many worlds, and shrink one. At
-every step the session is held to the laws, by the books.
+What can happen next is here; what does is for others to choose. The session is held to the laws by the books.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, ip_address
 from typing import TypeVar
 
@@ -60,18 +59,21 @@ UNASKED = ["150", "200", "225", "226", "227 (198,51,100,1,78,32)", "229 (|||2000
 
 @attrs.define
 class Choices:
-    """A finite source of decisions."""
+    """Decisions, a byte for each.
 
-    _bytes: Iterator[int] = attrs.field(converter=iter)
-    over: bool = False
+    :param left: how many are left; what is then to be decided is decided in the orderly way.
+    """
+
+    _bytes: bytes = b""
+
+    @property
+    def left(self) -> int:
+        return len(self._bytes)
 
     def pick(self, options: Sequence[T]) -> T:
-        """One of them; the first, once the bytes are used up."""
-        byte = next(self._bytes, None)
-        if byte is None:
-            self.over = True
-            return options[0]
-        return options[byte % len(options)]
+        """One of them; the first is the orderly one."""
+        byte, self._bytes = self._bytes[:1], self._bytes[1:]
+        return options[byte[0] % len(options) if byte else 0]
 
 
 @attrs.define(eq=False)
@@ -87,14 +89,16 @@ class Job:
 class World:
     """Everything around one session.
 
-    :param lines: what the client sends.
     :param hostile: whether the origin also says what nobody asked for, and leaves.
+    :param lines: what the client is going to send.
+    :param sound: whether all that happened was lawful so far.
     """
 
     setting: Setting
-    lines: list[Command | Unclean]
-    choices: Choices
     hostile: bool = False
+    choices: Choices = attrs.field(factory=Choices, init=False)
+    lines: list[Command | Unclean] = attrs.field(factory=list, init=False)
+    sound: bool = attrs.field(default=True, init=False)
     session: ControlSession = attrs.field(init=False)
     books: Books = attrs.field(init=False)
     jobs: list[Job] = attrs.field(factory=list, init=False)
@@ -115,45 +119,67 @@ class World:
             if self.setting.tls.origin_implicit:
                 del self.securing[0]
 
-    def run(self) -> None:
-        """Lets things happen until the choices are used up, then until nothing is left to happen."""
+    def begin(self) -> None:
+        """The client connects."""
         self.tell(on.Started())
-        while not self.choices.over and not self.books.closed:
-            self.choices.pick(self.steps())()
-        while not self.books.closed and (orderly := self.orderly()):
-            orderly[0]()
+
+    def finish(self) -> None:
+        """Lets things happen in the orderly way until nothing is left to happen."""
+        self.choices = Choices()
+        while not self.books.closed and (steps := self.orderly()):
+            steps[0]()
+            self.check()
         self.check_end()
 
-    # What can happen
+    def check(self) -> None:
+        """What holds whenever the session waits for something."""
+        assert self.books.closed == self.session.ended
+        if self.books.closed:
+            assert self.books.disconnects == 1, "law 9: it ends once"
+        else:
+            self.books.check()
 
-    def steps(self) -> list[Step]:
-        """Everything that can happen now; what is orderly most often."""
-        steps = self.orderly() * 6
-        if self.books.channel is not None:
-            steps += [self.channel_breaks] * 3
-        if self.books.held and self.books.channel is not None and self.origin_up:
-            steps += [self.channel_breaks, self.origin_lost, lambda: self.tell(on.Draining())] * 3
-        if (
-            self.hostile
-            and self.origin_up
-            and self.origin_greeted
-            and not self.origin_handshake
-            and not self.books.opaque
-        ):
-            steps += [self.unasked, self.unasked, self.origin_leaves]
-        if self.client_handshake or self.origin_handshake:
-            steps.append(self.handshake_fails)
-        if self.books.opaque:
-            steps += [lambda: self.tell(on.OpaqueMoved()), self.opaque_channel]
-        if self.lines and self.session.hungry and self.books.awaiting_auth and not self.client_handshake:
-            steps.append(self.client_sends)
-        steps += [lambda: None, self.calamity]
-        return steps
+    # What can happen, and nobody is to blame
 
     def orderly(self) -> list[Step]:
-        """What happens when all goes well, in the long run."""
+        """Who may do something now, in the long run."""
+        steps = [*self.origin_steps(), *self.client_steps(), *self.channel_steps()]
+        if not steps and self.books.opaque_channels:
+            steps.append(self.no_opaque_channels)
+        if not steps and Deadline.LINGER in self.books.armed:
+            steps.append(lambda: self.pass_deadline(Deadline.LINGER))
+        if not steps and self.hostile and self.impatient:
+            steps.append(self.client_sends)  # its AUTH was answered, by a reply that nobody asked for
+        return steps
+
+    def client_steps(self) -> list[Step]:
+        """What the client can do next."""
         if self.books.opaque:
-            return [self.no_opaque_channels] if self.books.opaque_channels else []
+            return []
+        if self.client_handshake:
+            return [self.client_secured]
+        return [self.client_sends] if self.lines and self.session.hungry and not self.books.awaiting_auth else []
+
+    @property
+    def impatient(self) -> bool:
+        """Whether the client could say more, but for its AUTH that has no answer."""
+        may_speak = not self.books.opaque and not self.client_handshake
+        return bool(self.lines) and self.session.hungry and self.books.awaiting_auth and may_speak
+
+    @property
+    def handshakes(self) -> bool:
+        """Whether one is under way."""
+        return self.client_handshake or self.origin_handshake
+
+    @property
+    def origin_may_speak(self) -> bool:
+        """Whether the origin can say what nobody asked for."""
+        return self.origin_up and self.origin_greeted and not self.origin_handshake and not self.books.opaque
+
+    def origin_steps(self) -> list[Step]:
+        """What the origin can do next, and what waits on its behalf."""
+        if self.books.opaque:
+            return []
         steps: list[Step] = []
         if not self.origin_up:
             steps += [] if self.origin_greeted else [self.origin_connects]
@@ -165,21 +191,13 @@ class World:
             steps.append(self.origin_agrees)
         if self.counting:
             steps.append(self.counted)
-        if self.client_handshake:
-            steps.append(self.client_secured)
-        elif self.lines and self.session.hungry and not self.books.awaiting_auth:
-            steps.append(self.client_sends)
-        steps += [lambda job=job: self.speak(job) for job in self.speakers()]
-        if self.books.channel is not None:
-            steps += self.channel_steps(self.books.channel)
-        if not steps and Deadline.LINGER in self.books.armed:
-            steps.append(lambda: self.pass_deadline(Deadline.LINGER))
-        if not steps and self.hostile and self.lines and self.session.hungry:
-            steps.append(self.client_sends)  # its AUTH was answered, by a reply that nobody asked for
-        return steps
+        return steps + [lambda job=job: self.speak(job) for job in self.speakers()]
 
-    def channel_steps(self, channel: Channel) -> list[Step]:
-        """What a data channel can do next."""
+    def channel_steps(self) -> list[Step]:
+        """What the data channel can do next."""
+        channel = self.books.channel
+        if channel is None or self.books.opaque:
+            return []
         if not channel.listening:
             return [lambda: self.listens(channel)]
         steps: list[Step] = []
@@ -273,7 +291,7 @@ class World:
         if line.direction is not None:
             replies = pick(TRANSFER)
         elif line.verb in PASSIVE and line.argument != b"ALL":
-            replies = pick(PASSIVE[line.verb][: 2 if self.choices.over else None])
+            replies = pick(PASSIVE[line.verb])
         elif line.verb == b"STAT":
             replies = pick(["211-", "213", "502", "550" if line.argument else "502"])
         else:
@@ -354,8 +372,6 @@ class World:
 
     def calamity(self) -> None:
         """What is rare, and mostly the end."""
-        if self.choices.pick(range(12)) < 11:
-            return
         steps: list[Step] = [
             lambda event=event: self.tell(event)  # type: ignore[misc]
             for event in (on.Draining(), on.Stopped(), on.ClientLost(), on.ForeignReceived())
@@ -372,15 +388,12 @@ class World:
         """An event, and all that it leads to."""
         self.books.event = event
         self.log.append(f"{event}")
+        self.sound = False
         for action in self.session.receive(event):
             self.log.append(f"    {action}")
             assert not self.books.closed, "law 9: an action after the end"
             self.perform(action)
-        assert self.books.closed == self.session.ended
-        if self.books.closed:
-            assert self.books.disconnects == 1, "law 9: it ends once"
-        else:
-            self.books.check()
+        self.sound = True
 
     def perform(self, action: do.Action) -> None:
         books = self.books
