@@ -53,14 +53,14 @@ class Output:
         with self._changed:
             return self._lines.copy()
 
-    def wait(self, text: str, count: int = 1) -> str:
+    def wait(self, text: str, count: int = 1, patience: float = PATIENCE) -> str:
         """Waits until so many lines hold the text; gives the last of them."""
 
         def found() -> list[str]:
             return [line for line in self._lines if text in line]
 
         with self._changed:
-            self._changed.wait_for(lambda: len(found()) >= count or self._ended, PATIENCE)
+            self._changed.wait_for(lambda: len(found()) >= count or self._ended, patience)
             assert len(found()) >= count, f"no {text!r} in {self._lines}"
             return found()[count - 1]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.programs import Program
-from tests.soak.world import DESCRIPTORS, GATEWAY, OTHERS, SPARE, World, result, share, world
+from tests.soak.world import DESCRIPTORS, GATEWAY, OTHERS, PATIENCE, SPARE, World, result, share, world
 
 P99 = 50.0  # milliseconds that a NOOP of others may take, of a hundred the slowest
 
@@ -82,7 +82,7 @@ def test_pasv_spam(tmp_path: Path) -> None:
     with world(tmp_path, nice=NICE) as on, others(on):
         before = on.descriptors
         with attack(on, "spam", SPAMMERS) as spam:
-            spam.out.wait("standing")
+            spam.out.wait("standing", patience=PATIENCE)
             time.sleep(SPAM)
             assert on.descriptors <= before + 3 * SPAMMERS
             outcome = result(spam, end=True)

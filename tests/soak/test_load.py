@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.soak.world import DESCRIPTORS, GATEWAY, SPARE, World, result, share, world
+from tests.soak.world import DESCRIPTORS, GATEWAY, PATIENCE, SPARE, World, result, share, world
 
 PER_SESSION = 6  # descriptors of the gateway: both control connections, both data connections, two to spare
 
@@ -24,7 +24,7 @@ def all_at_once(on: World) -> tuple[int, int]:
     """Sessions come, and are gone again; gives the gateway's descriptors then, and its memory."""
     before = on.descriptors
     with on.program("load", *GATEWAY, SESSIONS, 0, 0) as load:
-        load.out.wait("together")
+        load.out.wait("together", patience=PATIENCE)
         assert on.descriptors >= before + 4 * SESSIONS
         outcome = result(load)
     assert outcome["served"] == SESSIONS and not outcome["refused"] and not outcome["unexpected"]
@@ -49,7 +49,7 @@ def test_an_origin_that_is_killed_and_comes_again(tmp_path: Path) -> None:
     with world(tmp_path) as on:
         descriptors, memory = all_at_once(on)
         with on.program("load", *GATEWAY, SESSIONS, CHURN, SECONDS) as load:
-            load.out.wait("together")
+            load.out.wait("together", patience=PATIENCE)
             for second in range(SECONDS):
                 load.out.wait(f"second {second}.")
                 if second in KILLS:
