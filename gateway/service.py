@@ -37,6 +37,11 @@ from gateway.relay.public import PublicAddress
 _HURRY = 0.5
 
 
+# How many clients may wait to be accepted. A client of FTP speaks second: one that the kernel forgets, its queue
+# being full, waits for a greeting that never comes.
+_BACKLOG = 1024
+
+
 class Reactor(RelayReactor, IReactorCore):
     """What the gateway needs of the reactor."""
 
@@ -201,7 +206,7 @@ class Gateway(Service):
     def _listen(self, place: str, door: Door) -> Port:
         results: list[Port | Failure] = []
         try:
-            endpoint = serverFromString(self.reactor, place)
+            endpoint = serverFromString(self.reactor, _with_backlog(place))
         except (KeyError, IndexError) as error:
             raise CannotStart(
                 f"{door.application.name} cannot listen on {place}: systemd passed no such socket"
@@ -240,6 +245,10 @@ class Gateway(Service):
         running = (door.application for door in self._doors.values())
         shared = (one.bandwidth for one in running if one.name == wanted.name and one.bandwidth == bandwidth)
         return next(shared, bandwidth)
+
+
+def _with_backlog(place: str) -> str:
+    return f"{place}:backlog={_BACKLOG}" if place.startswith(("tcp:", "tcp6:")) and "backlog=" not in place else place
 
 
 def _open_events(path: str | None) -> JSONLinesSink | None:

@@ -289,6 +289,14 @@ def test_the_client_is_gone_before_the_origin_answers() -> None:
         ended_once(running, "client lost")
 
 
+def test_a_rush_of_clients_while_the_gateway_is_busy() -> None:
+    with ScriptedOrigin.at() as origin, before(origin.address) as running:
+        origin.listener.listen(512)
+        for client in in_reactor(lambda: [socket.create_connection(running.address, 5) for _ in range(300)]):
+            client.close()
+        running.journal.wait("disconnect", 300, outcome="client lost")
+
+
 # When the origin is gone while a completion is held
 
 
