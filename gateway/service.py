@@ -36,7 +36,6 @@ from gateway.relay.public import PublicAddress
 # How long clients have to take in the last reply of a gateway that is in a hurry, in seconds.
 _HURRY = 0.5
 
-
 # How many clients may wait to be accepted. A client of FTP speaks second: one that the kernel forgets, its queue
 # being full, waits for a greeting that never comes.
 _BACKLOG = 1024
