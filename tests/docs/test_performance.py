@@ -87,7 +87,8 @@ def test_the_settings_that_it_names_are_those_that_were_used(name: str, setup: s
 
 
 def test_the_page_explains_every_peer() -> None:
-    assert re.findall(r"^   \* - (?!Name)(.*)$", PAGE, re.MULTILINE) == list(PEERS)
+    table = PAGE.partition("   * - Name\n")[2]
+    assert re.findall(r"^   \* - (.*)$", table, re.MULTILINE) == list(PEERS)
 
 
 ROUNDS = {
