@@ -106,7 +106,7 @@ class Timeouts:
     )
     idle: Seconds = field(
         default=300.0,
-        metadata={"doc": "For the next command, while no command and no transfer is under way."},
+        metadata={"doc": "For the next command, while no transfer is under way; a reply that takes longer ends the session, too."},
     )
     data_accept: Seconds = field(
         default=30.0,
