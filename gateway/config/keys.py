@@ -106,7 +106,9 @@ class Timeouts:
     )
     idle: Seconds = field(
         default=300.0,
-        metadata={"doc": "For the next command, while no transfer is under way; a reply that takes longer ends the session, too."},
+        metadata={
+            "doc": "From a command to the next, while no transfer is under way, be it the origin that is silent."
+        },
     )
     data_accept: Seconds = field(
         default=30.0,
