@@ -36,7 +36,7 @@ from gateway.session.policy import Policy
 from gateway.session.ports import PassivePorts
 from gateway.session.security import Requirement, TLSTerms
 from gateway.tls.certificates import CertificateError
-from gateway.tls.client import OriginTLS
+from gateway.tls.client import OriginTLS, is_address
 from gateway.tls.server import ServerTLS
 
 # How long a data channel may outlive the origin's word that its transfer failed, in seconds.
@@ -96,7 +96,7 @@ def application(wanted: config.Application, shared: Shared, guard: Guard, bandwi
         name=wanted.name,
         origin_host=wanted.origin.host,
         origin_port=wanted.origin.port,
-        origin_named=not _is_address(wanted.origin.host),
+        origin_named=not is_address(wanted.origin.host),
         ports=PassivePorts(wanted.data_ports.origin, wanted.data_ports.public),
         policy=Policy(_verbs(commands.allow), _verbs(commands.deny), commands.read_only, tls.mode is not TlsMode.OFF),
         banner=wanted.banner,
@@ -157,7 +157,7 @@ def _origin_tls(tls: Tls, host: str) -> OriginTLS | None:
             certificate=None
             if tls.origin_certificate is None
             else certificate_files(tls.origin_certificate, tls.origin_key).read().choose(None),
-            server_name=None if _is_address(name) else name,
+            server_name=None if is_address(name) else name,
         )
     except CertificateError as error:
         raise CannotStart(str(error)) from error
@@ -168,14 +168,6 @@ _REQUIREMENTS = {
     TlsRequirement.CONTROL: Requirement.CONTROL,
     TlsRequirement.DATA: Requirement.DATA,
 }
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _verbs(words: Iterable[str]) -> frozenset[bytes]:

@@ -347,9 +347,9 @@ class Relay:
             application.data_host(self._local),
             application.peers(self._client_address),
             self._opaque_came,
-            lambda port, address: self.stranger(port, address),
+            self.stranger,
             application.is_proxy,
-            lambda port, address, reason: self.header_refused(port, address, reason),
+            self.header_refused,
         )
         self._silent = (self._client, self._origin)
         missing = self._opaque.open(application.ports.public)
@@ -388,8 +388,7 @@ class Relay:
 
     def _open_data(self, origin_port: int, public_port: int) -> None:
         self._data = None  # a client has one at a time: its last one is over, or given up
-        for passage in tuple(self._passages):
-            passage.channel.close()
+        self.cut()
         self._data = Passage(self, self._route(origin_port, public_port))
         self._passages.append(self._data)
         self._data.channel.open()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from ipaddress import IPv4Address, IPv6Address
 
 import attrs
@@ -10,21 +9,20 @@ import attrs
 from gateway.ftp.commands import Command
 from gateway.ftp.lines import Unclean
 from gateway.ftp.replies import Reply
+from gateway.session.names import Name
 
 Address = IPv4Address | IPv6Address
 
 
-class Deadline(enum.Enum):
+class Deadline(Name):
     """What the session waits for no longer than it has to; the length of each is the performer's to know."""
-
-    __hash__ = object.__hash__  # Enum's own is slow Python, and deadlines are moved at every command
 
     LOGIN = "login"  # from connect to a successful login
     IDLE = "idle"  # no command and no transfer under way
     LINGER = "linger"  # from the end of a transfer that failed: to that of its data channel, or to the reply to ABOR
 
 
-class Towards(enum.Enum):
+class Towards(Name):
     """A direction of bytes on the data channel."""
 
     CLIENT = "client"

@@ -11,11 +11,7 @@ from typing import Generic, TypeVar
 
 import attrs
 
-
-class Name(enum.Enum):
-    """One of a few. Members are themselves alone, and hashed as such: Enum's own hash is slow Python."""
-
-    __hash__ = object.__hash__
+from gateway.session.names import Name
 
 
 class Cause(Name):

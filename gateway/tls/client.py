@@ -100,7 +100,7 @@ class OriginSession:
         if name is None:
             return None
         try:
-            if _is_address(name):
+            if is_address(name):
                 verify_ip_address(connection, name)
             else:
                 verify_hostname(connection, name)
@@ -119,7 +119,8 @@ class OriginSession:
         return bool(ok)
 
 
-def _is_address(name: str) -> bool:
+def is_address(name: str) -> bool:
+    """Whether that is an address, and no host name."""
     try:
         ip_address(name)
     except ValueError:
