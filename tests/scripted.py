@@ -21,6 +21,9 @@ import attrs
 from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
+from gateway.data.channel import Route
+from gateway.data.leg import Place
+from gateway.data.port import Network
 from tests.harness import PATIENCE, Conversation, RunningGateway, application, gateway, in_reactor, reactor
 
 ORIGIN = "127.0.0.3"  # not where the gateway listens, so that data ports can be mirrored
@@ -386,6 +389,24 @@ def before(origin: tuple[str, int], more: str = "") -> Iterator[RunningGateway]:
     """A gateway in front of whatever is at that address."""
     with _watched(application(origin, PORTS, more=more)) as running:
         yield running
+
+
+def plain_route(public: Place, origin: Place, source: str, peers: Network | None) -> Route:
+    """A data channel's way without TLS, PROXY headers and limits."""
+    return Route(
+        public=public,
+        origin=origin,
+        source=source,
+        peers=peers,
+        is_proxy=lambda address: False,
+        header=b"",
+        throttles=None,
+        secure_origin=None,
+        secure_client=False,
+        connect_timeout=10,
+        accept_timeout=30,
+        stall_timeout=300,
+    )
 
 
 def commas(host: str, port: int) -> bytes:

@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.capture import Protect, recorded
+from tests.clients import MEBIBYTE, LargeContent
 from tests.harness import RunningGateway, gateway, in_reactor, reactor, stop_reactor
 from tests.scripted import descriptors, stage
+
+LARGE = LargeContent(200 * MEBIBYTE)
 
 
 @pytest.fixture
@@ -39,6 +42,22 @@ def here(tmp_path: Path) -> Path:
     path = tmp_path / "client"
     path.mkdir()
     return path
+
+
+@pytest.fixture(scope="session")
+def large_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """More than all the buffers on its way hold, and than one would keep in memory; not to be changed."""
+    path = tmp_path_factory.mktemp("large") / "large"
+    with path.open("wb") as file:
+        file.writelines(LARGE.blocks())
+    yield path
+    path.unlink()
+
+
+@pytest.fixture(scope="session")
+def large_digest() -> str:
+    """Of that file."""
+    return LARGE.digest()
 
 
 @pytest.fixture(scope="session")

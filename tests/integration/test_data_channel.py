@@ -13,7 +13,7 @@ import pytest
 
 from gateway import building
 from gateway.data import pump
-from gateway.data.channel import DataChannel, Owner, Route
+from gateway.data.channel import DataChannel, Owner
 from gateway.data.port import DataPorts
 from tests.harness import in_reactor, reactor
 from tests.scripted import (
@@ -24,6 +24,7 @@ from tests.scripted import (
     connect,
     fill,
     in_background,
+    plain_route,
     reactor_seconds,
     read_all,
     read_exactly,
@@ -525,20 +526,7 @@ def test_data_ports_are_bound_where_the_operator_says() -> None:
 
 def test_the_origins_port_is_dialled_from_the_given_address() -> None:
     with DataPort.at(ORIGIN) as data:
-        route = Route(
-            public=("127.0.0.1", data.port),
-            origin=(data.host, data.port),
-            source="127.0.0.5",
-            peers=None,
-            is_proxy=lambda address: False,
-            header=b"",
-            throttles=None,
-            secure_origin=None,
-            secure_client=False,
-            connect_timeout=10,
-            accept_timeout=10,
-            stall_timeout=10,
-        )
+        route = plain_route(("127.0.0.1", data.port), (data.host, data.port), source="127.0.0.5", peers=None)
         channel = DataChannel(reactor, DataPorts(reactor), route, Mock(spec=Owner))
         in_reactor(channel.open)
         in_reactor(channel.dial)

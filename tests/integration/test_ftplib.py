@@ -22,14 +22,13 @@ from gateway.data.pump import CopyPump, Pump, SplicePump
 from gateway.session.policy import ACTIVE_REFUSED
 from origin import Origin
 from tests.capture import Protect
-from tests.clients import FTP, MEBIBYTE, LargeContent, content, logged_in
+from tests.clients import FTP, MEBIBYTE, content, logged_in
 from tests.harness import PATIENCE, RunningGateway, application, names
 
 HOST = "127.0.0.2"
 USERS = {"user": "secret"}
 PORTS = range(22000, 22200)
 PUBLIC_PORTS = range(22200, 22400)
-LARGE = LargeContent(200 * MEBIBYTE)
 READ = 1 << 18  # bytes of one read or write of a large transfer
 
 # pyftpdlib's MFMT, from Python 3.12 on
@@ -71,20 +70,6 @@ def pumps(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> li
 
     monkeypatch.setattr("gateway.relay.relay.DataChannel", partial(DataChannel, make_pump=make))
     return made
-
-
-@pytest.fixture(scope="module")
-def large_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    path = tmp_path_factory.mktemp("large") / "large"
-    with path.open("wb") as file:
-        file.writelines(LARGE.blocks())
-    yield path
-    path.unlink()
-
-
-@pytest.fixture(scope="module")
-def large_digest() -> str:
-    return LARGE.digest()
 
 
 class TestLogin:

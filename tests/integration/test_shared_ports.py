@@ -10,9 +10,10 @@ import attrs
 import pytest
 from twisted.internet.testing import MemoryReactorClock
 
-from gateway.data.channel import DataChannel, Ending, Route, Usage
+from gateway.data.channel import DataChannel, Ending, Usage
 from gateway.data.leg import Address
 from gateway.data.port import DataPorts
+from tests.scripted import plain_route
 
 PORT = 23500
 CLIENT = ip_address("127.0.0.1")
@@ -51,20 +52,7 @@ def ports() -> DataPorts:
 
 def opened(ports: DataPorts) -> tuple[DataChannel, Owner]:
     """A channel of the client's, as a 229 asks for it."""
-    route = Route(
-        public=("127.0.0.1", PORT),
-        origin=("127.0.0.2", PORT),
-        source="127.0.0.1",
-        peers=ip_network(CLIENT),
-        is_proxy=lambda address: False,
-        header=b"",
-        throttles=None,
-        secure_origin=None,
-        secure_client=False,
-        connect_timeout=10,
-        accept_timeout=30,
-        stall_timeout=300,
-    )
+    route = plain_route(("127.0.0.1", PORT), ("127.0.0.2", PORT), source="127.0.0.1", peers=ip_network(CLIENT))
     owner = Owner()
     reactor: Any = ports.reactor
     channel = DataChannel(reactor, ports, route, owner)

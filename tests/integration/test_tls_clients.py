@@ -19,7 +19,7 @@ import trustme
 from gateway.data.channel import DataChannel
 from gateway.session.transfers import TLS_FAILED
 from origin import Origin
-from tests.clients import MEBIBYTE, LargeContent, content, contents, digest_of
+from tests.clients import content, contents, digest_of
 from tests.ftps import (
     CLIENTS,
     FTPS,
@@ -48,7 +48,6 @@ from tests.tls import certificates
 HOST = "127.0.0.2"
 PORTS = range(28200, 28400)
 PUBLIC_PORTS = range(28400, 28600)
-LARGE = LargeContent(200 * MEBIBYTE)
 
 # pyftpdlib's MFMT, from Python 3.12 on
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcfromtimestamp:DeprecationWarning")
@@ -70,20 +69,6 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Origin]:
 def running(origin: Origin) -> Iterator[RunningGateway]:
     with no_mistakes(), gateway(application(origin.address, PORTS, more=table("flexible"))) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    path = tmp_path_factory.mktemp("large") / "large"
-    with path.open("wb") as file:
-        file.writelines(LARGE.blocks())
-    yield path
-    path.unlink()
-
-
-@pytest.fixture(scope="module")
-def large_digest() -> str:
-    return LARGE.digest()
 
 
 @pytest.fixture
@@ -128,11 +113,11 @@ class TestFiles:
 
     @ONE_OF_EACH
     def test_large(
-        self, client: Client, account: Account, root: Path, large: Path, large_digest: str, tmp_path: Path
+        self, client: Client, account: Account, root: Path, large_file: Path, large_digest: str, tmp_path: Path
     ) -> None:
-        client.put(account, large)
-        assert digest_of(root / large.name) == large_digest
-        fetched = tmp_path / large.name
+        client.put(account, large_file)
+        assert digest_of(root / large_file.name) == large_digest
+        fetched = tmp_path / large_file.name
         client.get(account, fetched)
         assert digest_of(fetched) == large_digest
         fetched.unlink()
