@@ -15,7 +15,7 @@ from OpenSSL import SSL
 
 from benchmarks import setups
 from benchmarks.load import Extent
-from tests.servers.daemons import vsftpd
+from tests.kit.servers.daemons import vsftpd
 
 
 def circumstances(extent: Extent) -> dict[str, str]:

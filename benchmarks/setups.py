@@ -140,7 +140,7 @@ UseReverseDNS off
 User root
 Group root
 MaxInstances none
-PassivePorts {DATA[0]} {DATA[-1]}
+PortMap {DATA[0]} {DATA[-1]}
 PidFile {directory}/pid
 ScoreboardFile none
 ControlsEngine off

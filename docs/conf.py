@@ -5,9 +5,10 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 
 from gateway.data import pump
-from gateway.guard import clients, proxy
-from gateway.relay import door, relay
-from gateway.session import control
+from gateway.guard import clients
+from gateway.net import proxy_header as proxy
+from gateway.relay import control_port, relay
+from gateway.session import judge
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 sys.path.append(str(Path(__file__).parents[1]))  # for the benchmarks, which are not installed; what is goes first
@@ -30,12 +31,12 @@ html_show_sphinx = False
 
 # The limits that the pages name are those of the code.
 _limits = {
-    "max-queued": control.MAX_QUEUED,
+    "max-queued": judge.MAX_QUEUED,
     "grows-at": pump.BUFFER // 1024,
-    "max-unclean": control.MAX_UNCLEAN,
-    "max-unknown": control.MAX_UNKNOWN,
+    "max-unclean": judge.MAX_UNCLEAN,
+    "max-unknown": judge.MAX_UNKNOWN,
     "max-events": relay.MAX_EVENTS,
-    "max-turned-away": door.MAX_TURNED_AWAY,
+    "max-turned-away": control_port.MAX_TURNED_AWAY,
     "max-clients": clients.MAX_CLIENTS,
     "max-command": relay.MAX_COMMAND,
     "max-reply-line": relay.MAX_REPLY_LINE,

@@ -12,13 +12,13 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IReactorCore
 from twisted.internet.tcp import Port
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from gateway import building, config
-from gateway.building import CannotStart, Shared
+from gateway import config
+from gateway.applications import building
+from gateway.applications.building import CannotStart, Shared
 from gateway.config import (
     Config,
     ConfigError,
@@ -27,10 +27,10 @@ from gateway.data.bandwidth import Bandwidth
 from gateway.data.port import DataPorts
 from gateway.guard.admission import Known
 from gateway.guard.counts import Sessions
+from gateway.net.reactor import Reactor
 from gateway.observe.journal import Journal, JSONLinesSink, LogSink
 from gateway.observe.systemd import notify, notify_reloading
-from gateway.relay.dial import Reactor as RelayReactor
-from gateway.relay.door import Door
+from gateway.relay.control_port import ControlPort
 from gateway.relay.public import PublicAddress
 
 # How long clients have to take in the last reply of a gateway that is in a hurry, in seconds.
@@ -39,10 +39,6 @@ _HURRY = 0.5
 # How many clients may wait to be accepted. A client of FTP speaks second: one that the kernel forgets, its queue
 # being full, waits for a greeting that never comes.
 _BACKLOG = 1024
-
-
-class Reactor(RelayReactor, IReactorCore):
-    """What the gateway needs of the reactor."""
 
 
 @attrs.define(eq=False)
@@ -56,8 +52,8 @@ class Gateway(Service):
     reactor: Reactor = attrs.field(repr=False)
     load: Callable[[], Config] = attrs.field(repr=False)
     give_up: Callable[[str], None] = attrs.field(repr=False)
-    _doors: dict[str, Door] = attrs.field(factory=dict, init=False)
-    _retired: list[Door] = attrs.field(factory=list, init=False)
+    _doors: dict[str, ControlPort] = attrs.field(factory=dict, init=False)
+    _retired: list[ControlPort] = attrs.field(factory=list, init=False)
     _publics: dict[str, PublicAddress] = attrs.field(factory=dict, init=False, repr=False)
     _journal: Journal = attrs.field(init=False, repr=False)
     _events: JSONLinesSink | None = attrs.field(default=None, init=False, repr=False)
@@ -145,7 +141,7 @@ class Gateway(Service):
         return ", ".join(f"{door.application.name} on {place}" for place, door in self._doors.items())
 
     @property
-    def _all_doors(self) -> tuple[Door, ...]:
+    def _all_doors(self) -> tuple[ControlPort, ...]:
         return (*self._doors.values(), *self._retired)
 
     def _stopped(self) -> None:
@@ -174,14 +170,16 @@ class Gateway(Service):
         hosts = {application.public_address for application in wanted.applications} - {None}
         publics = {host: self._publics.get(host) or PublicAddress(host, self._note) for host in hosts if host}
         shared = Shared(self._data_ports, publics, self._note)
-        doors: dict[str, Door] = {}
+        doors: dict[str, ControlPort] = {}
         try:
             for application in wanted.applications:
                 known = self._known.setdefault(application.name, Known(self._sessions))
                 guard = building.guard(application, wanted.limits.sessions, known)
                 running = building.application(application, shared, guard, self._bandwidth(application))
                 for place in application.listen:
-                    door = doors[place] = Door(self.reactor, running, application.timeouts.drain, self._numbers)
+                    door = doors[place] = ControlPort(
+                        self.reactor, running, application.timeouts.drain, self._numbers
+                    )
                     if place not in self._doors:
                         door.listening = self._listen(place, door)
         except CannotStart:
@@ -192,7 +190,7 @@ class Gateway(Service):
         self._resolve(publics)
         self._change_doors(doors)
 
-    def _change_doors(self, doors: dict[str, Door]) -> None:
+    def _change_doors(self, doors: dict[str, ControlPort]) -> None:
         for place, door in self._doors.items():
             if place not in doors:
                 door.shut()
@@ -202,7 +200,7 @@ class Gateway(Service):
                 doors[place] = door
         self._doors = doors
 
-    def _listen(self, place: str, door: Door) -> Port:
+    def _listen(self, place: str, door: ControlPort) -> Port:
         results: list[Port | Failure] = []
         try:
             endpoint = serverFromString(self.reactor, _with_backlog(place))

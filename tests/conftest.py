@@ -4,7 +4,7 @@ import os
 
 from hypothesis import settings
 
-from tests.parallel import pytest_configure, pytest_xdist_auto_num_workers  # noqa: F401
+from tests.kit.parallel import pytest_configure, pytest_xdist_auto_num_workers  # noqa: F401
 
 # A gate decides the same about the same tree, each time; developers and nights explore.
 settings.register_profile("quick", deadline=None, max_examples=200, derandomize="CI" in os.environ)

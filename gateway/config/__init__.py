@@ -27,7 +27,7 @@ from gateway.config.keys import (
     TlsVersion,
 )
 from gateway.config.reading import ConfigError, from_flags, load, parse
-from gateway.config.values import DataPorts, HostPort
+from gateway.config.values import HostPort
 
 __all__ = [
     "AccessAction",
@@ -38,7 +38,6 @@ __all__ = [
     "Config",
     "ConfigError",
     "DataPeer",
-    "DataPorts",
     "DataSessionReuse",
     "Events",
     "GatewayLimits",

@@ -8,9 +8,10 @@ from typing import Any
 
 from attrs import frozen
 
+from gateway.addresses import Address, span
 from gateway.config import security
 from gateway.config.keys import Config, TlsMode
-from gateway.config.values import Address, Listening, address, meet, quoted, span
+from gateway.config.values import Listening, address, meet, quoted
 
 _IPV4_SETTINGS = Path("/proc/sys/net/ipv4")
 _PRIVATE = [IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]  # RFC 1918 section 3

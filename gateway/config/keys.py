@@ -22,7 +22,7 @@ from gateway.config.values import (
     Host,
     Interface,
     Origin,
-    PortMap,
+    PortRanges,
     PublicAddress,
     Seconds,
     Verb,
@@ -295,7 +295,7 @@ class Application:
     origin: Origin = field(
         metadata={"doc": "The FTP server, IPv6 addresses in brackets. A hostname is resolved for each session."},
     )
-    data_ports: PortMap = field(
+    data_ports: PortRanges = field(
         metadata={
             "doc": "The origin's passive ports, which the gateway uses as well; or both ranges, equally long, "
             "where its own are to be others. Ports from 1024 to 65535."

@@ -16,8 +16,9 @@ from cattrs import Converter
 from cattrs.errors import BaseValidationError, IterableValidationError, IterableValidationNote
 from cattrs.gen import make_dict_structure_fn, override
 
+from gateway.addresses import PortMap
 from gateway.config.keys import key, table_in
-from gateway.config.values import DataPorts, Endpoint, File, port_range, quoted
+from gateway.config.values import Endpoint, File, port_range, quoted
 
 _TOML_TYPES = {
     bool: "a boolean",
@@ -64,12 +65,12 @@ def converter(directory: Path) -> Converter:
     def endpoints(value: object, kind: Any) -> tuple[Any, ...]:
         return array(value, kind) if isinstance(value, list) else (strict.structure(value, Endpoint),)
 
-    def data_ports(value: object, kind: Any) -> DataPorts:
+    def data_ports(value: object, kind: Any) -> PortMap:
         if isinstance(value, dict):
-            ports: DataPorts = table(DataPorts)(value, kind)
+            ports: PortMap = table(PortMap)(value, kind)
             return ports
         mirrored = strict.structure(value, range)
-        return DataPorts(mirrored, mirrored)
+        return PortMap(mirrored, mirrored)
 
     def table(kind: type) -> Hook:
         overrides: dict[str, Any] = {one.name: override(rename=key(one)) for one in attrs.fields(kind)}
@@ -88,7 +89,7 @@ def converter(directory: Path) -> Converter:
     strict.register_structure_hook(Enum, _choice)
     strict.register_structure_hook_factory(attrs.has, table)
     strict.register_structure_hook(range, lambda value, _: port_range(strict.structure(value, str)))
-    strict.register_structure_hook(DataPorts, data_ports)
+    strict.register_structure_hook(PortMap, data_ports)
     strict.register_structure_hook_func(_is_array, array)
     strict.register_structure_hook_func(lambda kind: kind == tuple[Endpoint, ...], endpoints)
     strict.register_structure_hook_func(_is_formed, formed)

@@ -5,12 +5,13 @@ import json
 import math
 import re
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network
 from typing import Annotated, Any
 
 from attrs import frozen
 from twisted.internet.endpoints import serverFromString
 
+from gateway.addresses import Address, Network, PortMap
 from gateway.ftp.commands import VERBS, Command, Kind
 
 _HOST_PORT = re.compile(r"(?:\[(?P<v6>[^\[\]]+)\]|(?P<host>[^\[\]:]+)):(?P<port>[0-9]{1,5})")
@@ -26,9 +27,6 @@ _SYSTEMD = re.compile(r"systemd:domain=INET6?:(?:index=[0-9]+|name=[^:]+)")
 _MAPPED = IPv6Network("::ffff:0:0/96")  # RFC 4291 section 2.5.5.2
 
 BANNER_BYTES = 500  # with "220 " and CRLF within the 512 bytes that old clients allow a line
-
-Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
 
 
 @frozen
@@ -49,11 +47,6 @@ def quoted(text: str) -> str:
     """A string as the TOML writes it: on one line, and cut where it is long."""
     shown = text if len(text) <= 80 else text[:79] + "…"
     return json.dumps(shown, ensure_ascii=not shown.isprintable())
-
-
-def span(ports: range) -> str:
-    """`20000-20020`, or `20000` where it is one port."""
-    return f"{ports[0]}-{ports[-1]}" if len(ports) > 1 else str(ports[0])
 
 
 def address(text: str) -> Address | None:
@@ -108,29 +101,6 @@ class HostPort:
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-@frozen
-class DataPorts:
-    """The origin's passive ports, and the gateway's own that stand for them, one for one and in the same order."""
-
-    origin: range
-    public: range
-
-    @property
-    def mirrored(self) -> bool:
-        """Whether each port is the same on both sides."""
-        return self.origin == self.public
-
-    def public_port(self, origin_port: int) -> int | None:
-        """The gateway's port for one of the origin's; None for a port outside the range."""
-        if origin_port not in self.origin:
-            return None
-        return self.public[origin_port - self.origin[0]]
-
-    def __str__(self) -> str:
-        """The origin's range."""
-        return span(self.origin)
 
 
 class _Unbound:
@@ -204,7 +174,7 @@ def port_range(text: str) -> range:
     return range(low, high + 1)
 
 
-def _equally_long(ports: DataPorts) -> DataPorts:
+def _equally_long(ports: PortMap) -> PortMap:
     if len(ports.origin) != len(ports.public):
         raise ValueError(
             f"origin and public must hold as many ports, not {len(ports.origin)} and {len(ports.public)}"
@@ -295,7 +265,7 @@ Word = Annotated[str, Form(str, _word, "word")]
 Endpoint = Annotated[str, Form(str, _endpoint, "endpoint")]
 Endpoints = Annotated[tuple[str, ...], Form(tuple[Endpoint, ...], _some, "endpoint, or list of them")]
 Origin = Annotated[HostPort, Form(str, HostPort.parse, "host:port")]
-PortMap = Annotated[DataPorts, Form(DataPorts, _equally_long, "LO-HI, or { origin = LO-HI, public = LO-HI }")]
+PortRanges = Annotated[PortMap, Form(PortMap, _equally_long, "LO-HI, or { origin = LO-HI, public = LO-HI }")]
 PublicAddress = Annotated[str, Form(str, _public_address, "IPv4 address or hostname")]
 Host = Annotated[str, Form(str, host, "hostname or IP address")]
 Interface = Annotated[str, Form(str, _interface, "IP address")]

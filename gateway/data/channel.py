@@ -11,14 +11,16 @@ from typing import Protocol
 import attrs
 from twisted.internet.interfaces import IDelayedCall
 
+from gateway.addresses import Address, Network, SocketAddress
 from gateway.data.bandwidth import Throttles
-from gateway.data.dial import Dial, Reactor
 from gateway.data.flow import Flow
-from gateway.data.leg import Address, Leg, Place
-from gateway.data.port import DataPorts, Network, TooManyPorts
+from gateway.data.port import DataPorts, TooManyPorts
 from gateway.data.pump import Pump, best_pump
-from gateway.data.secure import SecureLeg, Security
 from gateway.data.throttled import ThrottledPump
+from gateway.net.dial import Dial
+from gateway.net.leg import Leg
+from gateway.net.reactor import Reactor
+from gateway.net.tls_leg import Handshake, TLSLeg
 
 _MAX_CANDIDATES = 4  # connections that wait to show whether they are the client
 _NO_HANDSHAKE = "no TLS handshake in time"
@@ -56,14 +58,14 @@ class Route:
     :param secure_client: whether the client's leg may be asked to become secure.
     """
 
-    public: Place
-    origin: Place
+    public: SocketAddress
+    origin: SocketAddress
     source: str
     peers: Network | None
     is_proxy: Callable[[Address], bool]
     header: bytes
     throttles: Throttles | None
-    secure_origin: Security | None
+    secure_origin: Handshake | None
     secure_client: bool
     connect_timeout: float
     accept_timeout: float
@@ -123,7 +125,7 @@ class DataChannel:
     _begun: bool = attrs.field(init=False)
     _candidates: list[tuple[Leg, Address]] = attrs.field(factory=list, init=False, repr=False)
     _receives: bool | None = attrs.field(default=None, init=False, repr=False)  # whether the client does
-    _secure_client: Security | None = attrs.field(default=None, init=False, repr=False)
+    _secure_client: Handshake | None = attrs.field(default=None, init=False, repr=False)
     _origin_ready: bool = attrs.field(default=False, init=False)
     _client: Leg | None = attrs.field(default=None, init=False)
     _client_address: Address | None = attrs.field(default=None, init=False)
@@ -176,7 +178,7 @@ class DataChannel:
         self._dial = Dial(self.reactor, route.origin, route.source, route.connect_timeout, self._connected)
         self._dial.start()
 
-    def begin(self, secure_client: Security | None, to_client: bool | None) -> None:
+    def begin(self, secure_client: Handshake | None, to_client: bool | None) -> None:
         """The transfer begins: the client's leg becomes secure in this way, or stays plain. Once is enough.
 
         A channel whose client may be secure relays nothing before.
@@ -262,7 +264,7 @@ class DataChannel:
         if self._secure_client is None:
             self._admit(leg, address)
             return
-        secure = SecureLeg(self.reactor, leg.hand_over(), security=self._secure_client)
+        secure = TLSLeg(self.reactor, leg.hand_over(), handshake=self._secure_client)
         self._candidates[self._candidates.index((leg, address))] = (secure, address)
         secure.secure(lambda failure: self._greeted(secure, address, failure))
 
@@ -302,7 +304,7 @@ class DataChannel:
         if self.route.secure_origin is None:
             self._origin_secured(None)
         else:
-            self._origin = SecureLeg(self.reactor, answer.hand_over(), security=self.route.secure_origin)
+            self._origin = TLSLeg(self.reactor, answer.hand_over(), handshake=self.route.secure_origin)
             self._origin.secure(self._origin_secured)
         if not self._ended:
             self.owner.data_connected()
@@ -326,7 +328,7 @@ class DataChannel:
         self._to_origin.start()
 
     def _flow(self, source: Leg, sink: Leg, to_client: bool) -> Flow:
-        plain = not isinstance(source, SecureLeg) and not isinstance(sink, SecureLeg)
+        plain = not isinstance(source, TLSLeg) and not isinstance(sink, TLSLeg)
         pump, throttles = self.make_pump(plain), self.route.throttles
         if throttles is not None:
             throttle = throttles.to_client if to_client else throttles.to_origin
@@ -380,7 +382,7 @@ class DataChannel:
             from_it, to_it = to_it, from_it
         sent_all = from_it.done and not to_it.bytes
         receives = self._receives in (None, leg is self._client)
-        got_all = receives and to_it.done and not from_it.bytes and isinstance(leg, SecureLeg)
+        got_all = receives and to_it.done and not from_it.bytes and isinstance(leg, TLSLeg)
         return sent_all or got_all
 
     def _cancel(self, name: str) -> None:

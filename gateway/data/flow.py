@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import attrs
 
-from gateway.data.leg import Leg
 from gateway.data.pump import Pump
+from gateway.net.leg import Leg
 
 # How many times one event may fill the pump before the reactor's other sockets have their turn.
 _ROUNDS = 4

@@ -8,7 +8,6 @@ waits until the other came, or its time is over.
 from __future__ import annotations
 
 import socket
-from ipaddress import IPv4Network, IPv6Network
 from typing import Protocol
 
 import attrs
@@ -16,12 +15,11 @@ from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from gateway.data.dial import Reactor
-from gateway.data.leg import Address, Place, peer_address
-from gateway.data.newcomer import Newcomer
-from gateway.guard.proxy import Ends
+from gateway.addresses import Address, Network, SocketAddress, peer_address
+from gateway.net.proxy_header import ProxyInfo
+from gateway.net.reactor import Reactor
+from gateway.net.reception import Newcomer
 
-Network = IPv4Network | IPv6Network
 Connection = socket.socket  # the class below has an attribute of the module's name
 
 _BACKLOG = 128  # strangers may knock by the dozen
@@ -91,9 +89,9 @@ class DataPorts:
 
     reactor: Reactor = attrs.field(repr=False)
     limit: int = attrs.field(default=0, init=False)
-    _ports: dict[Place, _Port] = attrs.field(factory=dict, init=False)
+    _ports: dict[SocketAddress, _Port] = attrs.field(factory=dict, init=False)
 
-    def open(self, place: Place, guest: Guest) -> None:
+    def open(self, place: SocketAddress, guest: Guest) -> None:
         """Listens at ``place`` for ``guest``; its ``listening`` is called, now or when a guest it could be taken for
         has left.
 
@@ -108,13 +106,13 @@ class DataPorts:
             self.reactor.addReader(port)
         port.enter(guest)
 
-    def leave(self, place: Place, guest: Guest) -> None:
+    def leave(self, place: SocketAddress, guest: Guest) -> None:
         """``guest`` awaits nobody any more."""
         port = self._ports.get(place)
         if port is not None:
             port.leave(guest)
 
-    def forget(self, place: Place) -> None:
+    def forget(self, place: SocketAddress) -> None:
         """The port at ``place`` was closed."""
         del self._ports[place]
 
@@ -123,7 +121,7 @@ class DataPorts:
 @attrs.define(eq=False)
 class _Port:
     owner: DataPorts = attrs.field(repr=False)
-    place: Place
+    place: SocketAddress
     socket: socket.socket
     guests: list[Guest] = attrs.field(factory=list, init=False)
     queue: list[Guest] = attrs.field(factory=list, init=False)
@@ -191,13 +189,13 @@ class _Port:
         else:
             self._lead(connection, address)
 
-    def _await_header(self, connection: Connection, proxy: Place) -> None:
+    def _await_header(self, connection: Connection, proxy: SocketAddress) -> None:
         newcomer = Newcomer(self.owner.reactor, connection, proxy, self._introduced, self._refuse)
         self.newcomers.add(newcomer)
         if len(self.newcomers) > _BACKLOG:
             self._refuse(newcomer, "too many connections without one")
 
-    def _introduced(self, newcomer: Newcomer, ends: Ends | None) -> None:
+    def _introduced(self, newcomer: Newcomer, ends: ProxyInfo | None) -> None:
         self.newcomers.remove(newcomer)
         address = peer_address(newcomer.peer[0]) if ends is None else ends.client[0]
         self._lead(newcomer.release(), address)
@@ -220,7 +218,7 @@ class _Port:
         """A listening socket is not lost."""
 
 
-def _bind(place: Place) -> socket.socket:
+def _bind(place: SocketAddress) -> socket.socket:
     host, _ = place
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import attrs
 
-from gateway.data.leg import Leg
+from gateway.net.leg import Leg
 
 CHUNK = 1024 * 1024  # of one splice; also what a pipe holds, where the system allows it
 BUFFER = 256 * 1024  # of one recv_into

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 
 import attrs
 
-from gateway.data.leg import Address, Place
-from gateway.data.port import DataPorts, Network
+from gateway.addresses import Address, Network, SocketAddress
+from gateway.data.port import DataPorts
 
 
 @attrs.define(eq=False)
@@ -82,7 +82,7 @@ class OpenRange:
     header_refused: Callable[[int, Address, str], None] = attrs.field(repr=False)
     spoke: float = attrs.field(default=0.0, init=False)
     busy: bool = attrs.field(default=False, init=False)
-    _guests: dict[Place, OpenPort] = attrs.field(factory=dict, init=False, repr=False)
+    _guests: dict[SocketAddress, OpenPort] = attrs.field(factory=dict, init=False, repr=False)
 
     def open(self, numbers: Iterable[int]) -> list[int]:
         """Listens at all of them; gives those that cannot be bound."""

@@ -8,8 +8,8 @@ import attrs
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from gateway.data.bandwidth import TICK, Throttle
-from gateway.data.leg import Leg
 from gateway.data.pump import CHUNK, Pump
+from gateway.net.leg import Leg
 
 
 @attrs.define(eq=False)

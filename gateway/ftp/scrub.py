@@ -9,9 +9,8 @@ from ipaddress import IPv4Address, IPv6Address
 
 import attrs
 
+from gateway.addresses import Address
 from gateway.ftp.replies import Reply
-
-Address = IPv4Address | IPv6Address
 
 _IPV6 = re.compile(rb"(?<![0-9A-Fa-f:])[0-9A-Fa-f:]*:[0-9A-Fa-f:.]+(?:%[0-9A-Za-z]+)?")
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Network
 
 import attrs
 
-from gateway.guard.clients import Address
-
-Network = IPv4Network | IPv6Network
+from gateway.addresses import Address, Network
 
 
 @attrs.frozen

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import attrs
 
+from gateway.addresses import Address
 from gateway.guard.access import AccessRules
-from gateway.guard.clients import Address, client_of
+from gateway.guard.clients import client_of
 from gateway.guard.counts import Rates, Sessions
 from gateway.guard.logins import Consequence, FailedLogins, LoginLimits
 

@@ -8,7 +8,8 @@ from typing import Generic, TypeVar
 
 import attrs
 
-Address = IPv4Address | IPv6Address
+from gateway.addresses import Address
+
 T = TypeVar("T")
 
 # Of how many clients something is remembered at most: an attacker may come from 2^32 networks of the size /64.

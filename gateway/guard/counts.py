@@ -6,7 +6,8 @@ from collections import Counter
 
 import attrs
 
-from gateway.guard.clients import Address, Remembered
+from gateway.addresses import Address
+from gateway.guard.clients import Remembered
 
 MINUTE = 60.0
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import attrs
 
-from gateway.guard.clients import Address, Remembered
+from gateway.addresses import Address
+from gateway.guard.clients import Remembered
 
 # A person who mistypes a password is told at once. From then on the delay doubles: RFC 2577 section 5 suggests 5 s,
 # and clients give up at about a minute. In seconds.

@@ -7,18 +7,17 @@ from ipaddress import IPv4Address
 
 import attrs
 
+from gateway.addresses import Address, Network, PortMap
 from gateway.data.bandwidth import Bandwidth
-from gateway.data.leg import Address
-from gateway.data.port import DataPorts, Network
+from gateway.data.port import DataPorts
 from gateway.guard.admission import Guard
-from gateway.guard.proxy import Ends
+from gateway.net.proxy_header import ProxyInfo
 from gateway.relay.public import PublicAddress
+from gateway.session.client_tls import TLSTerms
 from gateway.session.events import Deadline
 from gateway.session.policy import Policy
-from gateway.session.ports import PassivePorts
-from gateway.session.security import TLSTerms
-from gateway.tls.client import OriginTLS
-from gateway.tls.server import ServerTLS
+from gateway.tls.to_clients import ServerTLS
+from gateway.tls.to_origin import OriginTLS
 
 
 @attrs.frozen
@@ -48,7 +47,7 @@ class Application:
     origin_host: str
     origin_port: int
     origin_named: bool
-    ports: PassivePorts
+    ports: PortMap
     policy: Policy
     banner: str | None
     peers: Callable[[Address], Network | None]
@@ -61,8 +60,8 @@ class Application:
     data_ports: DataPorts
     bandwidth: Bandwidth
     proxies: Sequence[Network]
-    control_header: Callable[[Ends], bytes]
-    data_header: Callable[[Ends], bytes]
+    control_header: Callable[[ProxyInfo], bytes]
+    data_header: Callable[[ProxyInfo], bytes]
     tls: TLSTerms
     client_tls: ServerTLS | None
     origin_tls: OriginTLS | None

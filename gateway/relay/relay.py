@@ -10,25 +10,27 @@ import attrs
 from OpenSSL import SSL
 from twisted.internet.interfaces import IDelayedCall
 
+from gateway.addresses import Address, SocketAddress, peer_address
 from gateway.data.bandwidth import Throttles
 from gateway.data.channel import DataChannel, Ending, Route, Usage
-from gateway.data.leg import Address, Leg, Place, peer_address
 from gateway.data.range import OpenRange
-from gateway.data.secure import Security
 from gateway.ftp.commands import TLS_ALERT, TLS_HANDSHAKE, Command
 from gateway.ftp.lines import LineReader, Unclean
 from gateway.ftp.replies import NotFTP, ReplyAssembler
 from gateway.ftp.telnet import TelnetFilter
-from gateway.guard import proxy
+from gateway.net import proxy_header as proxy
+from gateway.net.leg import Leg
+from gateway.net.names import Attempt, dial
+from gateway.net.reactor import Reactor
+from gateway.net.tls_leg import Handshake
 from gateway.relay.application import Application
 from gateway.relay.deadlines import Deadlines
-from gateway.relay.dial import Attempt, Reactor, dial
 from gateway.relay.sides import Side
 from gateway.session import actions as do
 from gateway.session import events as on
-from gateway.session.control import ControlSession, Setting
-from gateway.tls.client import OriginSession
-from gateway.tls.server import SessionTLS, resumed
+from gateway.session.judge import Judge, Setting
+from gateway.tls.to_clients import SessionTLS, resumed
+from gateway.tls.to_origin import OriginSession
 
 MAX_COMMAND = 4096  # bytes of a command line
 MAX_REPLY_LINE = 8192
@@ -57,7 +59,7 @@ class Relay:
     _client: Side = attrs.field(init=False, repr=False)
     _origin: Side | None = attrs.field(default=None, init=False, repr=False)
     _dialling: Attempt | None = attrs.field(default=None, init=False, repr=False)
-    _judge: ControlSession = attrs.field(init=False)
+    _judge: Judge = attrs.field(init=False)
     _deadlines: Deadlines = attrs.field(init=False, repr=False)
     _telnet: TelnetFilter = attrs.field(factory=TelnetFilter, init=False, repr=False)
     _commands: LineReader = attrs.field(factory=lambda: LineReader(MAX_COMMAND), init=False, repr=False)
@@ -69,7 +71,7 @@ class Relay:
     _working: bool = attrs.field(default=False, init=False)
     _data: Passage | None = attrs.field(default=None, init=False, repr=False)
     _passages: list[Passage] = attrs.field(factory=list, init=False, repr=False)
-    _ends: proxy.Ends = attrs.field(init=False, repr=False)
+    _ends: proxy.ProxyInfo = attrs.field(init=False, repr=False)
     _client_address: Address = attrs.field(init=False)
     _client_name: str = attrs.field(init=False, repr=False)
     _reached: Address = attrs.field(init=False, repr=False)  # what the client knows, be it a load balancer's
@@ -85,7 +87,7 @@ class Relay:
     _told: dict[str, int] = attrs.field(factory=dict, init=False, repr=False)  # how often, by the event's name
     _tarpit: IDelayedCall | None = attrs.field(default=None, init=False, repr=False)
 
-    def start(self, leg: Leg, peer: Place, told: proxy.Ends | None) -> None:
+    def start(self, leg: Leg, peer: SocketAddress, told: proxy.ProxyInfo | None) -> None:
         """Begins the session of the client that came.
 
         :param told: what its PROXY header told; None where the connection is its own.
@@ -97,12 +99,12 @@ class Relay:
         )
         self._client = Side(self.reactor, self, leg, peer[0])
         self._local = peer_address(self._client.local)
-        own = proxy.Ends((peer_address(peer[0]), peer[1]), (self._local, leg.socket.getsockname()[1]))
+        own = proxy.ProxyInfo((peer_address(peer[0]), peer[1]), (self._local, leg.socket.getsockname()[1]))
         self._ends = told or own
         self._client_address, self._reached = self._ends.client[0], self._ends.reached[0]
         self._client_name = str(self._client_address)
         self._throttles = application.bandwidth.of_session()
-        self._judge = ControlSession(
+        self._judge = Judge(
             Setting(
                 name=application.name,
                 origin_host=application.origin_host if application.origin_named else None,
@@ -318,7 +320,7 @@ class Relay:
             return
         self._client.send(data)
         self._client_tls = self.application.client_tls.session()
-        self._client.secure(Security(self._client_tls.accept, _may_be_new))
+        self._client.secure(Handshake(self._client_tls.accept, _may_be_new))
 
     def _start_origin_tls(self) -> None:
         assert self.application.origin_tls is not None and self._origin is not None
@@ -326,11 +328,11 @@ class Relay:
             self._events.append(on.Injected())
             return
         self._origin_tls = self.application.origin_tls.session()
-        self._origin.secure(Security(self._origin_tls.begin, self._origin_tls.check))
+        self._origin.secure(Handshake(self._origin_tls.begin, self._origin_tls.check))
 
-    def _client_security(self) -> Security:
+    def _client_security(self) -> Handshake:
         assert self._client_tls is not None
-        return Security(self._client_tls.accept, _must_resume if self.application.data_resumption else _may_be_new)
+        return Handshake(self._client_tls.accept, _must_resume if self.application.data_resumption else _may_be_new)
 
     @property
     def _client_is_ahead(self) -> bool:
@@ -403,12 +405,12 @@ class Relay:
             source=self._origin.local,
             peers=application.peers(self._client_address),
             is_proxy=application.is_proxy,
-            header=application.data_header(proxy.Ends(self._ends.client, (self._reached, public_port))),
+            header=application.data_header(proxy.ProxyInfo(self._ends.client, (self._reached, public_port))),
             throttles=self._throttles,
             connect_timeout=application.connect_timeout,
             accept_timeout=application.accept_timeout,
             stall_timeout=application.stall_timeout,
-            secure_origin=None if tls is None else Security(tls.connect, tls.check),
+            secure_origin=None if tls is None else Handshake(tls.connect, tls.check),
             secure_client=application.tls.terminates,
         )
 

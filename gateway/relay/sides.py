@@ -8,13 +8,13 @@ from typing import Protocol
 import attrs
 from twisted.internet.interfaces import IDelayedCall
 
-from gateway.data.dial import Reactor
-from gateway.data.leg import Leg
-from gateway.data.secure import SecureLeg, Security, TLSBroken
+from gateway.net.leg import Leg
+from gateway.net.reactor import Reactor
+from gateway.net.tls_leg import Handshake, TLSBroken, TLSLeg
 
 # How long a peer may take to read the last reply and close (seconds). Without that wait a close with unread bytes
 # would be a reset, which can take the last reply away from the peer.
-LINGER = 5.0
+CLOSE_TIMEOUT = 5.0
 
 _CHUNK = 16384  # bytes of one read
 _MAX_HELD = 65536  # bytes that the peer did not take yet; with more, nothing that makes more is read
@@ -59,7 +59,7 @@ class Side:
     _blocked: bool = attrs.field(default=False, init=False)  # the peer takes nothing now
     _mute: bool = attrs.field(default=False, init=False)  # the peer takes nothing any more
     _reading: bool = attrs.field(default=True, init=False)
-    _security: Security | None = attrs.field(default=None, init=False, repr=False)  # while the handshake goes on
+    _security: Handshake | None = attrs.field(default=None, init=False, repr=False)  # while the handshake goes on
     _closing: bool = attrs.field(default=False, init=False)
     _timer: IDelayedCall | None = attrs.field(default=None, init=False, repr=False)
 
@@ -84,7 +84,7 @@ class Side:
         if self._held and self.up and not self._blocked and self._security is None:
             self._writable()
 
-    def secure(self, security: Security) -> None:
+    def secure(self, security: Handshake) -> None:
         """Begins TLS behind what was sent."""
         self.flush()
         self._security = security
@@ -107,7 +107,7 @@ class Side:
             self._give_tls_up()
         self.read(True)
         self._closing = True
-        self._timer = self.reactor.callLater(LINGER, self.abort)
+        self._timer = self.reactor.callLater(CLOSE_TIMEOUT, self.abort)
         self._writable()
 
     def abort(self) -> None:
@@ -158,8 +158,8 @@ class Side:
             self.full = full
             self.owner.flow_changed()
 
-    def _shake_hands(self, security: Security) -> None:
-        secure = self.leg = SecureLeg(self.leg.reactor, self.leg.hand_over(), security=security)
+    def _shake_hands(self, security: Handshake) -> None:
+        secure = self.leg = TLSLeg(self.leg.reactor, self.leg.hand_over(), handshake=security)
         secure.secure(self._greeted)
 
     def _greeted(self, failure: str | None) -> None:

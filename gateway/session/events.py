@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address
 
 import attrs
 
+from gateway.addresses import Address
 from gateway.ftp.commands import Command
 from gateway.ftp.lines import Unclean
 from gateway.ftp.replies import Reply
 from gateway.session.names import Name
-
-Address = IPv4Address | IPv6Address
 
 
 class Deadline(Name):
@@ -19,7 +18,7 @@ class Deadline(Name):
 
     LOGIN = "login"  # from connect to a successful login
     IDLE = "idle"  # no command and no transfer under way
-    LINGER = "linger"  # from the end of a transfer that failed: to that of its data channel, or to the reply to ABOR
+    GRACE = "grace"  # from the end of a transfer that failed: to that of its data channel, or to the reply to ABOR
 
 
 class Towards(Name):

@@ -83,7 +83,7 @@ class Transfer(Name):
     COMPLETING = "completing: the final reply is held"
 
 
-class Security(Name):
+class Protection(Name):
     """Of the client's side, where the gateway ends its TLS."""
 
     CLEAR = "clear"
@@ -159,11 +159,11 @@ TRANSFER: Mapping[tuple[Transfer, Cause], Transfer] = {
     (Transfer.COMPLETING, Cause.DONE): Transfer.NONE,
 }
 
-SECURITY: Mapping[tuple[Security, Cause], Security] = {
-    (Security.CLEAR, Cause.AUTH): Security.STARTING,
-    (Security.CLEAR, Cause.AUTH_PRIVATE): Security.STARTING_PRIVATE,
-    (Security.STARTING, Cause.SECURED): Security.CONTROL,
-    (Security.STARTING_PRIVATE, Cause.SECURED): Security.PRIVATE,
-    **{(state, Cause.PROT_P): Security.PRIVATE for state in (Security.CONTROL, Security.PRIVATE)},
-    **{(state, Cause.PROT_C): Security.CONTROL for state in (Security.CONTROL, Security.PRIVATE)},
+PROTECTION: Mapping[tuple[Protection, Cause], Protection] = {
+    (Protection.CLEAR, Cause.AUTH): Protection.STARTING,
+    (Protection.CLEAR, Cause.AUTH_PRIVATE): Protection.STARTING_PRIVATE,
+    (Protection.STARTING, Cause.SECURED): Protection.CONTROL,
+    (Protection.STARTING_PRIVATE, Cause.SECURED): Protection.PRIVATE,
+    **{(state, Cause.PROT_P): Protection.PRIVATE for state in (Protection.CONTROL, Protection.PRIVATE)},
+    **{(state, Cause.PROT_C): Protection.CONTROL for state in (Protection.CONTROL, Protection.PRIVATE)},
 }

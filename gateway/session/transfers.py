@@ -6,14 +6,14 @@ from ipaddress import IPv4Address
 
 import attrs
 
+from gateway.addresses import PortMap
 from gateway.ftp import addresses
 from gateway.ftp.commands import VERBS, Command, Kind
 from gateway.ftp.replies import Reply
 from gateway.session import actions as do
 from gateway.session.actions import Action
+from gateway.session.client_tls import ClientTLS
 from gateway.session.events import Towards
-from gateway.session.ports import PassivePorts
-from gateway.session.security import ClientSecurity
 from gateway.session.tables import DATA, TRANSFER, Cause, Data, Machine, Transfer
 
 PASV_UNKNOWN = Reply.of(425, "No address for PASV is known now; use EPSV.")
@@ -44,9 +44,9 @@ class Transfers:
     :param security: what the client's data connections have to be.
     """
 
-    ports: PassivePorts = attrs.field(repr=False)
+    ports: PortMap = attrs.field(repr=False)
     actions: list[Action] = attrs.field(repr=False)
-    security: ClientSecurity = attrs.field(repr=False)
+    security: ClientTLS = attrs.field(repr=False)
     _data: Machine[Data] = attrs.field(factory=lambda: Machine(DATA, Data.NONE), init=False)
     _transfer: Machine[Transfer] = attrs.field(factory=lambda: Machine(TRANSFER, Transfer.NONE), init=False)
     _announcement: _Announcement | None = attrs.field(default=None, init=False, repr=False)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import attrs
 
-from tests.harness import PATIENCE
-from tests.programs import BIN, environment
+from tests.kit.gateway import PATIENCE
+from tests.kit.programs import BIN, environment
 
 
 def pattern(expected: Iterable[str]) -> str:

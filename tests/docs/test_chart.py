@@ -19,7 +19,7 @@ import chart
 
 MACHINES = {
     "phase": tables.PHASE,
-    "security": tables.SECURITY,
+    "protection": tables.PROTECTION,
     "login": tables.LOGIN,
     "data": tables.DATA,
     "transfer": tables.TRANSFER,

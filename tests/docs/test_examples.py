@@ -13,7 +13,7 @@ from gateway import config
 from gateway.tap import Options
 from tests.docs.blocks import PAGES, README, ROOT, blocks
 from tests.docs.units import SERVICE
-from tests.tls import certificates
+from tests.kit.certificates import certificates
 
 ALL = [README, *PAGES]
 CONFIGURATIONS = [

@@ -19,10 +19,10 @@ from gateway.guard.admission import Reason
 from gateway.relay import public, relay
 from gateway.session.actions import Outcome
 from origin import Origin
-from tests import ftps
 from tests.docs.blocks import ROOT, blocks, table
-from tests.harness import Conversation, application, gateway, names
-from tests.tls import certificates
+from tests.kit import tls_clients as ftps
+from tests.kit.certificates import certificates
+from tests.kit.gateway import Conversation, application, gateway, names
 
 OPERATIONS = ROOT / "docs" / "operations.rst"
 PORTS = range(28000, 28021)

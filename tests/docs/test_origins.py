@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.docs.blocks import ROOT, Block, blocks
-from tests.harness import application, gateway
-from tests.programs import demo_ports
-from tests.servers import DAEMONS, Daemon
-from tests.servers.requirements import require
+from tests.kit.gateway import application, gateway
+from tests.kit.programs import demo_ports
+from tests.kit.servers import DAEMONS, Daemon
+from tests.kit.servers.requirements import require
 
 PORTS = range(20000, 20021)  # what the guide says
 OTHER_PORTS = range(28100, 28121)  # what a server has where the guide's words do nothing

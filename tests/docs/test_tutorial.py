@@ -12,8 +12,8 @@ import pytest
 
 from tests.docs.blocks import README, ROOT, Block, blocks
 from tests.docs.terminal import Terminal, pattern
-from tests.programs import demo_ports
-from tests.servers.requirements import require
+from tests.kit.programs import demo_ports
+from tests.kit.servers.requirements import require
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the demo's ports are mapped elsewhere")
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.docs.blocks import ROOT, blocks
 from tests.docs.units import SERVICE, SOCKET
-from tests.servers.requirements import require
+from tests.kit.servers.requirements import require
 
 OPERATIONS = ROOT / "docs" / "operations.rst"
 OVERRIDE = "/etc/systemd/system/ftp-gateway.service.d/override.conf"

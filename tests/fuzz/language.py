@@ -20,7 +20,7 @@ with atheris.instrument_imports(include=["gateway", "proxyprotocol"]):
     from gateway.ftp.replies import NotFTP, Reply, ReplyAssembler, features
     from gateway.ftp.scrub import Scrubber
     from gateway.ftp.telnet import TelnetFilter
-    from gateway.guard import proxy
+    from gateway.net import proxy_header as proxy
 
 LIMIT = 64  # short, so that a few bytes are past it
 ORIGINS = [ip_address("198.51.100.1"), ip_address("2001:db8::1")]

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.capture import Protect, recorded
-from tests.clients import MEBIBYTE, LargeContent
-from tests.harness import RunningGateway, gateway, in_reactor, reactor, stop_reactor
-from tests.scripted import descriptors, stage
+from tests.kit.capture import Protect, recorded
+from tests.kit.clients import MEBIBYTE, LargeContent
+from tests.kit.gateway import RunningGateway, gateway, in_reactor, reactor, stop_reactor
+from tests.kit.stage import descriptors, stage
 
 LARGE = LargeContent(200 * MEBIBYTE)
 

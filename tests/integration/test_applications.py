@@ -13,11 +13,11 @@ import attrs
 import pytest
 
 from origin import Origin
-from tests.capture import Protect
-from tests.clients import content, logged_in, run
-from tests.harness import PATIENCE, Conversation, RunningGateway, application
-from tests.servers import DAEMONS, Daemon
-from tests.servers.requirements import require
+from tests.kit.capture import Protect
+from tests.kit.clients import content, logged_in, run
+from tests.kit.gateway import PATIENCE, Conversation, RunningGateway, application
+from tests.kit.servers import DAEMONS, Daemon
+from tests.kit.servers.requirements import require
 
 ENDPOINTS = {"IPv4": r"tcp:0:interface=127.0.0.1", "IPv6": r"tcp6:0:interface=\:\:1"}
 ORIGINS = {"IPv4": "127.0.0.2", "IPv6": "::1"}

@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from gateway.data import bandwidth, pump
-from tests.harness import in_reactor
-from tests.scripted import Stage, in_background, read_all, reset, stage
-from tests.scripted_tls import read_whole, secure_stage
+from tests.kit.gateway import in_reactor
+from tests.kit.stage import Stage, in_background, read_all, reset, stage
+from tests.kit.tls_stage import read_whole, secure_stage
 
 RATE = 1_000_000  # bytes a second
 SIZE = 700_000

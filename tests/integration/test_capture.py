@@ -12,9 +12,9 @@ import pytest
 from gateway.ftp.replies import Reply
 from gateway.ftp.scrub import Scrubber
 from origin import Origin
-from tests.capture import Recorder, naming, recorded
-from tests.clients import logged_in
-from tests.harness import PATIENCE, application, gateway
+from tests.kit.capture import Recorder, naming, recorded
+from tests.kit.clients import logged_in
+from tests.kit.gateway import PATIENCE, application, gateway
 
 PORTS = range(22650, 22660)
 

@@ -10,8 +10,8 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from tests.harness import Conversation, in_reactor, names, reactor
-from tests.scripted import (
+from tests.kit.gateway import Conversation, in_reactor, names, reactor
+from tests.kit.stage import (
     CLIENT_HELLO,
     ORIGIN,
     PORTS,

@@ -11,10 +11,10 @@ import pytest
 
 from gateway.session.policy import ACTIVE_REFUSED
 from origin import Origin
-from tests.capture import Protect
-from tests.clients import MEBIBYTE, content, run
-from tests.harness import RunningGateway, application
-from tests.servers.requirements import require
+from tests.kit.capture import Protect
+from tests.kit.clients import MEBIBYTE, content, run
+from tests.kit.gateway import RunningGateway, application
+from tests.kit.servers.requirements import require
 
 PORTS = range(22400, 22500)
 # With --no-ftp-skip-pasv-ip it dials the host that the 227 names.

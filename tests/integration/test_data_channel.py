@@ -15,8 +15,8 @@ from gateway import building
 from gateway.data import pump
 from gateway.data.channel import DataChannel, Owner
 from gateway.data.port import DataPorts
-from tests.harness import in_reactor, reactor
-from tests.scripted import (
+from tests.kit.gateway import in_reactor, reactor
+from tests.kit.stage import (
     ORIGIN,
     DataPort,
     Stage,
@@ -298,7 +298,7 @@ def test_a_failed_transfer_is_told_as_the_origin_tells_it() -> None:
 
 @both_pumps
 def test_a_failed_transfer_does_not_wait_for_its_data_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(building, "_LINGER", 0.3)
+    monkeypatch.setattr(building, "_GRACE", 0.3)
     with stage() as on:
         at_client, at_origin = on.transfer(b"RETR a")
         at_origin.sendall(b"half")
@@ -747,7 +747,7 @@ def test_an_abort_goes_on_at_once(command: bytes, urgent: bool, replies: list[by
 def test_an_abort_may_have_its_only_answer_in_that_of_the_transfer(
     command: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(building, "_LINGER", 0.3)
+    monkeypatch.setattr(building, "_GRACE", 0.3)
     with stage() as on:
         at_client, at_origin = on.transfer(command)
         on.client.send(b"ABOR\r\nPORT 1,2,3,4,5,6\r\nPWD\r\n")

@@ -13,13 +13,13 @@ import pytest
 
 from origin import Origin
 from origin.dialects import DIALECTS
-from tests.capture import Protect, naming
-from tests.clients import FTP, content, logged_in, run
-from tests.harness import PATIENCE, Conversation, RunningGateway, application
-from tests.scripted import connect, read_all
-from tests.servers import Daemon, proftpd, pure_ftpd, vsftpd
-from tests.servers.requirements import require
-from tests.tls import certificates
+from tests.kit.capture import Protect, naming
+from tests.kit.certificates import certificates
+from tests.kit.clients import FTP, content, logged_in, run
+from tests.kit.gateway import PATIENCE, Conversation, RunningGateway, application
+from tests.kit.servers import Daemon, proftpd, pure_ftpd, vsftpd
+from tests.kit.servers.requirements import require
+from tests.kit.stage import connect, read_all
 
 HOST = "127.0.0.22"
 PORTS = range(23700, 23800)

@@ -13,12 +13,12 @@ import pytest
 
 from gateway.data.channel import DataChannel
 from gateway.data.flow import Flow
-from gateway.data.leg import Leg
+from gateway.net.leg import Leg
 from gateway.relay import relay, sides
 from gateway.relay.relay import Relay
 from gateway.relay.sides import Side
-from tests.harness import Conversation, RunningGateway, in_reactor
-from tests.scripted import (
+from tests.kit.gateway import Conversation, RunningGateway, in_reactor
+from tests.kit.stage import (
     ORIGIN,
     DataPort,
     OriginControl,
@@ -427,12 +427,12 @@ def test_a_client_that_logged_in_and_out_again(welcome: bytes) -> None:
 
 
 @pytest.fixture
-def brief_linger(monkeypatch: pytest.MonkeyPatch) -> None:
+def brief_close(monkeypatch: pytest.MonkeyPatch) -> None:
     """A peer has little time to read its last reply."""
-    monkeypatch.setattr(sides, "LINGER", 0.3)
+    monkeypatch.setattr(sides, "CLOSE_TIMEOUT", 0.3)
 
 
-@pytest.mark.usefixtures("brief_linger")
+@pytest.mark.usefixtures("brief_close")
 def test_peers_that_do_not_close() -> None:
     with stage() as on:
         assert on.exchange(b"QUIT", b"221 Bye.") == b"221 Bye."
@@ -442,7 +442,7 @@ def test_peers_that_do_not_close() -> None:
         in_reactor(on.running.service.stopService)
 
 
-@pytest.mark.usefixtures("brief_linger")
+@pytest.mark.usefixtures("brief_close")
 def test_a_client_that_goes_on_talking() -> None:
     with stage() as on:
         on.client.send(b"GET / HTTP/1.1\r\n")
@@ -507,7 +507,7 @@ def test_a_client_that_asks_and_does_not_listen(
         assert running.journal.wait("disconnect")["outcome"] == "client lost"
 
 
-@pytest.mark.usefixtures("brief_linger")
+@pytest.mark.usefixtures("brief_close")
 def test_a_client_that_does_not_listen_is_idle_in_the_end() -> None:
     with ScriptedOrigin.at() as origin, before(origin.address, "timeouts = { idle = 0.5 }") as running:
         origin.play(answer_all)
@@ -621,7 +621,7 @@ def test_stopping_does_not_wait_for_ever(moment: Callable[[Stage], int]) -> None
             assert on.running.journal.wait("dataChannel")["outcome"] == "session ended it"
 
 
-@pytest.mark.usefixtures("brief_linger")
+@pytest.mark.usefixtures("brief_close")
 def test_stopping_does_not_wait_for_clients_that_do_not_read() -> None:
     with stage() as on, on.another().client:
         in_reactor(on.running.service.stopService)

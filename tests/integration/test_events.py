@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 from twisted.logger import LogEvent, eventAsText, globalLogPublisher
 
-from tests.harness import in_reactor
-from tests.scripted import ORIGIN, PORTS, Stage, commas, read_all, reset, stage, turn
+from tests.kit.gateway import in_reactor
+from tests.kit.stage import ORIGIN, PORTS, Stage, commas, read_all, reset, stage, turn
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 COMMON = {"time", "event", "application", "session", "client"}

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from origin import Origin
-from tests.capture import naming
-from tests.clients import MEBIBYTE, content, logged_in
-from tests.harness import Conversation, RunningGateway, in_reactor, reactor
-from tests.programs import until
-from tests.scripted import before, connect, descriptors, read_all, silent, stage
+from tests.kit.capture import naming
+from tests.kit.clients import MEBIBYTE, content, logged_in
+from tests.kit.gateway import Conversation, RunningGateway, in_reactor, reactor
+from tests.kit.programs import until
+from tests.kit.stage import before, connect, descriptors, read_all, silent, stage
 
 HOST = "127.0.0.23"
 PASSIVE_PORTS = range(25900, 25910)

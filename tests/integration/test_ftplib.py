@@ -21,9 +21,9 @@ from gateway.data.channel import DataChannel
 from gateway.data.pump import CopyPump, Pump, SplicePump
 from gateway.session.policy import ACTIVE_REFUSED
 from origin import Origin
-from tests.capture import Protect
-from tests.clients import FTP, MEBIBYTE, content, logged_in
-from tests.harness import PATIENCE, RunningGateway, application, names
+from tests.kit.capture import Protect
+from tests.kit.clients import FTP, MEBIBYTE, content, logged_in
+from tests.kit.gateway import PATIENCE, RunningGateway, application, names
 
 HOST = "127.0.0.2"
 USERS = {"user": "secret"}

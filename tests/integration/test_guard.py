@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from gateway.guard import logins
-from gateway.relay import door, relay, sides
-from tests import ftps
-from tests.harness import Conversation, RunningGateway, gateway, in_reactor, reactor
-from tests.scripted import (
+from gateway.relay import control_port, relay, sides
+from tests.kit import tls_clients as ftps
+from tests.kit.gateway import Conversation, RunningGateway, gateway, in_reactor, reactor
+from tests.kit.stage import (
     PORTS,
     READY,
     ScriptedOrigin,
@@ -125,7 +125,7 @@ def test_behind_a_load_balancer_it_is_the_clients_address_that_counts() -> None:
 
 
 def test_a_denied_client_that_stays_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sides, "LINGER", 0.2)
+    monkeypatch.setattr(sides, "CLOSE_TIMEOUT", 0.2)
     with unreached(deny("127.0.0.0/8")) as running, connect(running.address) as client:
         client.sendall(b"USER x\r\n" * 1000)
         assert client.recv(100) == DENIED
@@ -145,7 +145,7 @@ def test_a_denied_client_that_stays_does_not_hold_up_the_end() -> None:
 
 
 def test_of_a_crowd_only_some_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(door, "MAX_TURNED_AWAY", 2)
+    monkeypatch.setattr(control_port, "MAX_TURNED_AWAY", 2)
     with unreached(deny("127.0.0.0/8")) as running, contextlib.ExitStack() as crowd:
         held = [crowd.enter_context(connect(running.address)) for _ in range(3)]
         assert [client.recv(100) for client in held] == [DENIED, DENIED, b""]
@@ -355,7 +355,7 @@ def test_a_login_that_succeeds_forgets_nothing() -> None:
 
 
 def test_a_ban_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sides, "LINGER", 0.2)
+    monkeypatch.setattr(sides, "CLOSE_TIMEOUT", 0.2)
     with stage("limits = { login_failures = 1, ban = 0.2 }") as on:
         fail(on)
         banned(on, failures=1, seconds=0.2)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gateway.relay import sides
-from tests.scripted import (
+from tests.kit.stage import (
     CLIENT_HELLO,
     DataPort,
     ScriptedOrigin,
@@ -228,7 +228,7 @@ def test_clients_that_go_at_once(
     ending: Callable[[socket.socket], None], monkeypatch: pytest.MonkeyPatch, nothing_is_left: None
 ) -> None:
     """CVE-2008-7264, CVE-2009-5011, CVE-2009-5013, CVE-2010-3494: QUIT in mid-transfer, a reset before the accept."""
-    monkeypatch.setattr(sides, "LINGER", 0.2)
+    monkeypatch.setattr(sides, "CLOSE_TIMEOUT", 0.2)
     with ScriptedOrigin.at() as origin, before(origin.address) as running:
         origin.listener.listen(256)
         for _ in range(40):

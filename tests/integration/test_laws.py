@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness import Conversation
-from tests.scripted import (
+from tests.kit.gateway import Conversation
+from tests.kit.stage import (
     ORIGIN,
     DataPort,
     OriginControl,

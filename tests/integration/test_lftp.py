@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from origin import Origin
-from tests.capture import Protect
-from tests.clients import MEBIBYTE, content, contents, lftp, tree
-from tests.harness import RunningGateway, application
+from tests.kit.capture import Protect
+from tests.kit.clients import MEBIBYTE, content, contents, lftp, tree
+from tests.kit.gateway import RunningGateway, application
 
 PORTS = range(22500, 22600)
 FILES = 300

@@ -17,12 +17,12 @@ from pathlib import Path
 import attrs
 import pytest
 
-from tests.capture import naming
-from tests.clients import MEBIBYTE, content, logged_in
-from tests.harness import Conversation, application
-from tests.namespaces import Link, Network, Wire, hosts, network, require_namespaces, streams
-from tests.programs import BIN, Program, assert_no_traceback, ready, running, until
-from tests.scripted import connect, silent, was_reset
+from tests.kit.capture import naming
+from tests.kit.clients import MEBIBYTE, content, logged_in
+from tests.kit.gateway import Conversation, application
+from tests.kit.namespaces import Link, Network, Wire, hosts, network, require_namespaces, streams
+from tests.kit.programs import BIN, Program, assert_no_traceback, ready, running, until
+from tests.kit.stage import connect, silent, was_reset
 
 GATEWAY, ORIGIN, CLIENT = "198.51.100.1", "203.0.113.2", "198.51.100.2"
 PATIENT, HASTY = (GATEWAY, 2121), (GATEWAY, 2122)

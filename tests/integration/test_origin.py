@@ -36,7 +36,7 @@ from origin.faults import FAULTS
 from origin.listener import IOLoop
 from origin.samples import SAMPLES, write_samples
 from origin.server import render_address
-from tests.tls import Pair, certificates
+from tests.kit.certificates import Pair, certificates
 
 TIMEOUT = 20  # seconds; only a hang reaches it
 USERS = {"alice": "wonder:land"}

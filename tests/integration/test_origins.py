@@ -17,11 +17,11 @@ from types import MappingProxyType
 import attrs
 import pytest
 
-from tests.capture import Protect
-from tests.clients import FTP, MEBIBYTE, LargeContent, content, contents, digest_of, lftp, logged_in, run, tree
-from tests.harness import RunningGateway, application
-from tests.servers import EXAMPLE_ADDRESS, SPECTRUM_RECIPE, Daemon, Server, proftpd, pure_ftpd, vsftpd
-from tests.servers.requirements import require
+from tests.kit.capture import Protect
+from tests.kit.clients import FTP, MEBIBYTE, LargeContent, content, contents, digest_of, lftp, logged_in, run, tree
+from tests.kit.gateway import RunningGateway, application
+from tests.kit.servers import EXAMPLE_ADDRESS, SPECTRUM_RECIPE, Daemon, Server, proftpd, pure_ftpd, vsftpd
+from tests.kit.servers.requirements import require
 
 HOST = "127.0.0.21"
 CLIENT = "127.0.0.9"

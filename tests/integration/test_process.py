@@ -19,11 +19,12 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from gateway.relay.sides import LINGER
+from gateway.addresses import SocketAddress
+from gateway.relay.sides import CLOSE_TIMEOUT
 from origin import Origin
-from tests.harness import PATIENCE, Conversation, application
-from tests.programs import BIN, NET, Program, assert_no_traceback, demo_ports, environment, ready, running, until
-from tests.servers.requirements import require
+from tests.kit.gateway import PATIENCE, Conversation, application
+from tests.kit.programs import BIN, NET, Program, assert_no_traceback, demo_ports, environment, ready, running, until
+from tests.kit.servers.requirements import require
 
 DAEMON = (str(BIN / "twistd"),)
 TWISTD = (*DAEMON, "-n")
@@ -36,11 +37,9 @@ _hosts = (f"{NET}.{number}" for number in count(2))
 
 LARGE = 64 * 1024 * 1024  # bytes, more than all the buffers between client and origin hold
 
-Place = tuple[str, int]
-
 
 @pytest.fixture(scope="module")
-def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SocketAddress]:
     """The address of an FTP server with a small and a large file."""
     root = tmp_path_factory.mktemp("root")
     (root / "hello.txt").write_bytes(b"hello")
@@ -52,40 +51,40 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 @pytest.fixture
-def place() -> Place:
+def place() -> SocketAddress:
     """Where the gateway is to listen."""
     return new_place()
 
 
-def new_place(port: int = 26500) -> Place:
+def new_place(port: int = 26500) -> SocketAddress:
     """A place on an address of its own, and so with data ports of its own."""
     return next(_hosts), port
 
 
 @pytest.fixture
-def file(tmp_path: Path, origin: Place, place: Place) -> Path:
+def file(tmp_path: Path, origin: SocketAddress, place: SocketAddress) -> Path:
     """The configuration of one application."""
     path = tmp_path / "gateway.toml"
     path.write_text(toml(origin, place))
     return path
 
 
-def toml(origin: Place, place: Place, more: str = "", name: str = "ftp.example.com") -> str:
+def toml(origin: SocketAddress, place: SocketAddress, more: str = "", name: str = "ftp.example.com") -> str:
     return application(origin, DATA_PORTS, name=name, listen=endpoint(place), more=more)
 
 
-def endpoint(place: Place) -> str:
+def endpoint(place: SocketAddress) -> str:
     host, port = place
     return f"tcp:{port}:interface={host}"
 
 
-def flags(origin: Place, place: Place) -> tuple[str, ...]:
+def flags(origin: SocketAddress, place: SocketAddress) -> tuple[str, ...]:
     host, port = origin
     ports = f"{DATA_PORTS[0]}-{DATA_PORTS[-1]}"
     return ("--listen", endpoint(place), "--origin", f"{host}:{port}", "--data-ports", ports)
 
 
-def hello(place: Place) -> None:
+def hello(place: SocketAddress) -> None:
     """Fetches the small file."""
     received: list[bytes] = []
     with FTP(timeout=PATIENCE) as ftp:
@@ -96,7 +95,7 @@ def hello(place: Place) -> None:
         ftp.quit()
 
 
-def begin_download(place: Place) -> tuple[Conversation, socket.socket]:
+def begin_download(place: SocketAddress) -> tuple[Conversation, socket.socket]:
     """A session in the middle of the large file."""
     session = Conversation.to(place)
     session.login()
@@ -115,7 +114,7 @@ def read_all(data: socket.socket) -> int:
     return received
 
 
-def is_open(place: Place) -> bool:
+def is_open(place: SocketAddress) -> bool:
     try:
         socket.create_connection(place, timeout=PATIENCE).close()
     except (ConnectionRefusedError, ConnectionResetError):  # reset: it was closed at that very moment
@@ -127,7 +126,7 @@ def is_open(place: Place) -> bool:
 
 
 @pytest.mark.parametrize("runner", [TWISTD, TWIST], ids=["twistd", "twist"])
-def test_runs_from_a_file(runner: tuple[str, ...], file: Path, place: Place) -> None:
+def test_runs_from_a_file(runner: tuple[str, ...], file: Path, place: SocketAddress) -> None:
     with running(*runner, "ftp-gateway", "--config", file.name, directory=file.parent) as program:
         assert re.search(rf"ftp-gateway ready: ftp\.example\.com on {endpoint(place)}$", ready(program))
         hello(place)
@@ -137,7 +136,7 @@ def test_runs_from_a_file(runner: tuple[str, ...], file: Path, place: Place) -> 
     assert not list(file.parent.glob("*.pid"))
 
 
-def test_runs_from_flags(tmp_path: Path, origin: Place, place: Place) -> None:
+def test_runs_from_flags(tmp_path: Path, origin: SocketAddress, place: SocketAddress) -> None:
     host = place[0]
     command = (*TWISTD, "ftp-gateway", *flags(origin, place), "--public-address", host)
     with running(*command, directory=tmp_path) as program:
@@ -148,7 +147,7 @@ def test_runs_from_flags(tmp_path: Path, origin: Place, place: Place) -> None:
         assert program.stop() == 0
 
 
-def test_runs_in_another_directory(tmp_path: Path, file: Path, place: Place) -> None:
+def test_runs_in_another_directory(tmp_path: Path, file: Path, place: SocketAddress) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     command = (*TWISTD, "--rundir", elsewhere, "ftp-gateway", "--config", file.name)
@@ -159,7 +158,7 @@ def test_runs_in_another_directory(tmp_path: Path, file: Path, place: Place) -> 
         assert program.stop() == 0
 
 
-def test_runs_as_a_daemon(file: Path, place: Place) -> None:
+def test_runs_as_a_daemon(file: Path, place: SocketAddress) -> None:
     directory = file.parent
     log = directory / "gateway.log"
     command = (*DAEMON, "--pidfile=gateway.pid", "--logfile=gateway.log", "ftp-gateway", "--config", file.name)
@@ -219,7 +218,9 @@ def test_arguments_that_do_not_fit(arguments: str, sentence: str, file: Path) ->
 
 
 @pytest.mark.parametrize("runner", [TWISTD, TWIST, DAEMON], ids=["twistd", "twist", "daemon"])
-def test_every_mistake_in_the_file_is_shown(runner: tuple[str, ...], file: Path, origin: Place, place: Place) -> None:
+def test_every_mistake_in_the_file_is_shown(
+    runner: tuple[str, ...], file: Path, origin: SocketAddress, place: SocketAddress
+) -> None:
     file.write_text(toml(origin, place, 'baner = "x"\n[application.timeouts]\nidle = "long"\ndrain = -1'))
     with running(*runner, "ftp-gateway", "--config", file.name, directory=file.parent) as program:
         assert_refused(
@@ -232,7 +233,7 @@ def test_every_mistake_in_the_file_is_shown(runner: tuple[str, ...], file: Path,
 
 
 @pytest.mark.parametrize("runner", [TWISTD, TWIST], ids=["twistd", "twist"])
-def test_a_port_that_is_taken(runner: tuple[str, ...], file: Path, place: Place) -> None:
+def test_a_port_that_is_taken(runner: tuple[str, ...], file: Path, place: SocketAddress) -> None:
     with (
         socket.create_server(place),
         running(*runner, "ftp-gateway", "--config", file.name, directory=file.parent) as program,
@@ -242,7 +243,7 @@ def test_a_port_that_is_taken(runner: tuple[str, ...], file: Path, place: Place)
     assert [*file.parent.iterdir()] == [file]
 
 
-def test_a_port_that_is_taken_from_a_daemon(file: Path, place: Place) -> None:
+def test_a_port_that_is_taken_from_a_daemon(file: Path, place: SocketAddress) -> None:
     with (
         socket.create_server(place),
         running(*DAEMON, "ftp-gateway", "--config", file.name, directory=file.parent) as program,
@@ -256,7 +257,7 @@ def test_a_port_that_is_taken_from_a_daemon(file: Path, place: Place) -> None:
     assert not (file.parent / "twistd.pid").exists()
 
 
-def test_an_address_that_is_not_of_this_machine(file: Path, origin: Place) -> None:
+def test_an_address_that_is_not_of_this_machine(file: Path, origin: SocketAddress) -> None:
     file.write_text(toml(origin, ("192.0.2.1", 26499)))
     with running(*TWISTD, "ftp-gateway", "--config", file.name, directory=file.parent) as program:
         assert_refused(program, "ftp.example.com cannot listen on tcp:26499:.*: Cannot assign requested address")
@@ -276,7 +277,7 @@ WHICH = pytest.mark.parametrize("which", ["index=0", "name=ftp"])
 
 
 @WHICH
-def test_a_socket_that_systemd_did_not_pass(which: str, tmp_path: Path, origin: Place) -> None:
+def test_a_socket_that_systemd_did_not_pass(which: str, tmp_path: Path, origin: SocketAddress) -> None:
     host, port = origin
     arguments = ("--listen", f"systemd:domain=INET:{which}", "--origin", f"{host}:{port}", "--data-ports", "26000")
     with running(*TWISTD, "ftp-gateway", *arguments, directory=tmp_path) as program:
@@ -296,7 +297,7 @@ def activated(file: Path, listener: socket.socket) -> Iterator[Program]:
 
 
 @WHICH
-def test_a_socket_that_systemd_passes(which: str, file: Path, place: Place) -> None:
+def test_a_socket_that_systemd_passes(which: str, file: Path, place: SocketAddress) -> None:
     file.write_text(file.read_text().replace(endpoint(place), f"systemd:domain=INET:{which}"))
     with socket.create_server(place) as listener, activated(file, listener) as program:
         listener.close()
@@ -306,7 +307,7 @@ def test_a_socket_that_systemd_passes(which: str, file: Path, place: Place) -> N
         hello(place)
 
 
-def test_clients_wait_while_systemd_starts_another(file: Path, place: Place) -> None:
+def test_clients_wait_while_systemd_starts_another(file: Path, place: SocketAddress) -> None:
     """An upgrade refuses nobody, since the socket stays open."""
     file.write_text(file.read_text().replace(endpoint(place), "systemd:domain=INET:name=ftp"))
     with socket.create_server(place) as listener:
@@ -317,7 +318,7 @@ def test_clients_wait_while_systemd_starts_another(file: Path, place: Place) -> 
             client.login()
 
 
-def test_systemd_socket_activate(file: Path, place: Place) -> None:
+def test_systemd_socket_activate(file: Path, place: SocketAddress) -> None:
     require("systemd-socket-activate")
     file.write_text(file.read_text().replace(endpoint(place), "systemd:domain=INET:index=0"))
     listen = ("--listen", ":".join(map(str, place)), "--fdname=ftp", "--setenv=PYTHONPATH")
@@ -329,7 +330,7 @@ def test_systemd_socket_activate(file: Path, place: Place) -> None:
         assert_no_traceback(program.out.lines)
 
 
-def test_systemd_is_notified(file: Path, place: Place, tmp_path: Path) -> None:
+def test_systemd_is_notified(file: Path, place: SocketAddress, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
         systemd.settimeout(PATIENCE)
@@ -362,7 +363,7 @@ def reload(program: Program, expect: str = "configuration reloaded: ", count: in
     program.out.wait(expect, count)
 
 
-def test_new_sessions_follow_a_new_file(file: Path, origin: Place, place: Place) -> None:
+def test_new_sessions_follow_a_new_file(file: Path, origin: SocketAddress, place: SocketAddress) -> None:
     with started(file) as program:
         ready(program)
         session, data = begin_download(place)
@@ -376,7 +377,7 @@ def test_new_sessions_follow_a_new_file(file: Path, origin: Place, place: Place)
             assert session.ask(b"NOOP").startswith(b"200")
 
 
-def test_applications_come_and_go(file: Path, origin: Place, place: Place) -> None:
+def test_applications_come_and_go(file: Path, origin: SocketAddress, place: SocketAddress) -> None:
     other = new_place()
     with started(file) as program:
         ready(program)
@@ -406,7 +407,7 @@ def test_applications_come_and_go(file: Path, origin: Place, place: Place) -> No
     ids=["syntax", "values", "events"],
 )
 def test_a_file_with_mistakes_is_refused_whole(
-    more: str, mistakes: list[str], file: Path, origin: Place, place: Place
+    more: str, mistakes: list[str], file: Path, origin: SocketAddress, place: SocketAddress
 ) -> None:
     other = new_place()
     with started(file) as program:
@@ -422,7 +423,9 @@ def test_a_file_with_mistakes_is_refused_whole(
         assert program.process.poll() is None
 
 
-def test_a_port_that_cannot_be_bound_refuses_the_file_whole(file: Path, origin: Place, place: Place) -> None:
+def test_a_port_that_cannot_be_bound_refuses_the_file_whole(
+    file: Path, origin: SocketAddress, place: SocketAddress
+) -> None:
     other, taken = new_place(), new_place()
     with started(file) as program, closing(socket.create_server(taken)) as holder:
         ready(program)
@@ -442,7 +445,7 @@ def test_a_port_that_cannot_be_bound_refuses_the_file_whole(file: Path, origin: 
 
 
 @pytest.mark.parametrize("how", ["pid", "pidfile"])
-def test_the_command_reloads(how: str, file: Path, origin: Place, place: Place) -> None:
+def test_the_command_reloads(how: str, file: Path, origin: SocketAddress, place: SocketAddress) -> None:
     with started(file) as program:
         ready(program)
         file.write_text(toml(origin, place, 'banner = "changed"'))
@@ -453,7 +456,7 @@ def test_the_command_reloads(how: str, file: Path, origin: Place, place: Place) 
         program.out.wait("configuration reloaded")
 
 
-def test_a_reload_opens_the_event_file_anew(file: Path, place: Place) -> None:
+def test_a_reload_opens_the_event_file_anew(file: Path, place: SocketAddress) -> None:
     events, rotated = file.parent / "events.jsonl", file.parent / "events.jsonl.1"
     file.write_text(file.read_text() + f'[events]\npath = "{events.name}"')
     with started(file) as program:
@@ -471,7 +474,7 @@ def test_a_reload_opens_the_event_file_anew(file: Path, place: Place) -> None:
 # The end
 
 
-def test_sigterm_lets_a_transfer_finish(file: Path, place: Place) -> None:
+def test_sigterm_lets_a_transfer_finish(file: Path, place: SocketAddress) -> None:
     with started(file) as program:
         ready(program)
         session, data = begin_download(place)
@@ -491,7 +494,7 @@ def test_sigterm_lets_a_transfer_finish(file: Path, place: Place) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_second_signal_cuts_the_transfer(number: signal.Signals, file: Path, place: Place) -> None:
+def test_a_second_signal_cuts_the_transfer(number: signal.Signals, file: Path, place: SocketAddress) -> None:
     with started(file) as program:
         ready(program)
         session, data = begin_download(place)
@@ -504,12 +507,14 @@ def test_a_second_signal_cuts_the_transfer(number: signal.Signals, file: Path, p
             with pytest.raises(ConnectionResetError):
                 read_all(data)
             assert program.exit() == 0
-            assert time.monotonic() - told < LINGER  # no wait for this client, which has not closed its connection
+            assert (
+                time.monotonic() - told < CLOSE_TIMEOUT
+            )  # no wait for this client, which has not closed its connection
         assert program.err.lines == []
         assert_no_traceback(program.out.lines)
 
 
-def test_the_drain_is_over_in_time(file: Path, origin: Place, place: Place) -> None:
+def test_the_drain_is_over_in_time(file: Path, origin: SocketAddress, place: SocketAddress) -> None:
     file.write_text(toml(origin, place, "[application.timeouts]\ndrain = 0.2"))
     with started(file) as program:
         ready(program)
@@ -523,7 +528,7 @@ def test_the_drain_is_over_in_time(file: Path, origin: Place, place: Place) -> N
 
 
 @pytest.mark.parametrize("runner", [TWISTD, TWIST], ids=["twistd", "twist"])
-def test_sigint_is_an_orderly_end_as_well(runner: tuple[str, ...], file: Path, place: Place) -> None:
+def test_sigint_is_an_orderly_end_as_well(runner: tuple[str, ...], file: Path, place: SocketAddress) -> None:
     with running(*runner, "ftp-gateway", "--config", file.name, directory=file.parent) as program:
         ready(program)
         with Conversation.to(place) as idle:
@@ -534,7 +539,7 @@ def test_sigint_is_an_orderly_end_as_well(runner: tuple[str, ...], file: Path, p
         assert_no_traceback(program.out.lines)
 
 
-def test_sigint_stays_ignored_where_it_was(file: Path, place: Place) -> None:
+def test_sigint_stays_ignored_where_it_was(file: Path, place: SocketAddress) -> None:
     shell = ("bash", "-c", 'trap "" INT; exec "$@"', "bash")
     with running(*shell, *TWISTD, "ftp-gateway", "--config", file.name, directory=file.parent) as program:
         ready(program)
@@ -546,7 +551,7 @@ def test_sigint_stays_ignored_where_it_was(file: Path, place: Place) -> None:
 # What it writes
 
 
-def test_events_on_standard_output_are_lines_of_their_own(file: Path, place: Place) -> None:
+def test_events_on_standard_output_are_lines_of_their_own(file: Path, place: SocketAddress) -> None:
     file.write_text(file.read_text() + '[events]\npath = "-"')
     command = (*TWISTD, "--logfile=gateway.log", "ftp-gateway", "--config", file.name)
     with running(*command, directory=file.parent) as program:
@@ -583,7 +588,7 @@ _GATEWAY_SAYS = (
 )
 
 
-def test_every_line_of_the_log_is_for_its_operator(file: Path, place: Place) -> None:
+def test_every_line_of_the_log_is_for_its_operator(file: Path, place: SocketAddress) -> None:
     """Even when clients send what they like."""
     with started(file) as program:
         ready(program)
@@ -629,7 +634,7 @@ def open_directory() -> Iterator[Path]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can bind port 21 and become somebody else")
-def test_root_is_given_up_once_a_low_port_is_bound(open_directory: Path, origin: Place) -> None:
+def test_root_is_given_up_once_a_low_port_is_bound(open_directory: Path, origin: SocketAddress) -> None:
     low = new_place(21)
     nobody = pwd.getpwnam("nobody")
     (open_directory / "gateway.toml").write_text(toml(origin, low) + '[events]\npath = "events.jsonl"')

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.data import newcomer
+from gateway.net import reception
 from origin import Origin
-from tests.harness import PATIENCE, Conversation, application, gateway, in_reactor
-from tests.programs import until
-from tests.scripted import (
+from tests.kit.gateway import PATIENCE, Conversation, application, gateway, in_reactor
+from tests.kit.programs import until
+from tests.kit.servers.requirements import require
+from tests.kit.stage import (
     ORIGIN,
     PORTS,
     DataPort,
@@ -33,9 +34,8 @@ from tests.scripted import (
     stage,
     turn,
 )
-from tests.scripted_tls import PORTS as TLS_PORTS
-from tests.scripted_tls import behind, data_port, secure_client, tls
-from tests.servers.requirements import require
+from tests.kit.tls_stage import PORTS as TLS_PORTS
+from tests.kit.tls_stage import behind, data_port, secure_client, tls
 
 BALANCER = "127.0.0.10"
 CLIENT = "203.0.113.9"
@@ -74,7 +74,7 @@ def passed_on(header: bytes, more: str = TRUSTING, **keys: str) -> Iterator[Stag
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """A header has to arrive soon."""
-    monkeypatch.setattr(newcomer, "DEADLINE", 0.2)
+    monkeypatch.setattr(reception, "DEADLINE", 0.2)
 
 
 # In: the control connection
@@ -165,7 +165,7 @@ def test_a_balancer_that_goes_without_a_word_is_no_matter() -> None:
 
 
 def test_nobody_waits_for_a_header_when_the_gateway_stops(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(newcomer, "DEADLINE", 60.0)
+    monkeypatch.setattr(reception, "DEADLINE", 60.0)
     with behind(TRUSTING) as (running, _), Conversation(connect(running.address, BALANCER)) as client:
         client.send(b"PROXY TCP4")
         turn()

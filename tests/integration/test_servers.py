@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import DAEMONS, EXAMPLE_ADDRESS, SPECTRUM_RECIPE, Daemon, Server, vsftpd
-from tests.servers.requirements import missing, require
+from tests.kit.servers import DAEMONS, EXAMPLE_ADDRESS, SPECTRUM_RECIPE, Daemon, Server, vsftpd
+from tests.kit.servers.requirements import missing, require
 
 HOST = "127.0.0.21"
 CLIENT = "127.0.0.1"

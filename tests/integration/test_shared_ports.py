@@ -10,10 +10,10 @@ import attrs
 import pytest
 from twisted.internet.testing import MemoryReactorClock
 
+from gateway.addresses import Address
 from gateway.data.channel import DataChannel, Ending, Usage
-from gateway.data.leg import Address
 from gateway.data.port import DataPorts
-from tests.scripted import plain_route
+from tests.kit.stage import plain_route
 
 PORT = 23500
 CLIENT = ip_address("127.0.0.1")

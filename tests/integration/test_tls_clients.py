@@ -19,8 +19,12 @@ import trustme
 from gateway.data.channel import DataChannel
 from gateway.session.transfers import TLS_FAILED
 from origin import Origin
-from tests.clients import content, contents, digest_of
-from tests.ftps import (
+from tests.kit.certificates import certificates
+from tests.kit.clients import content, contents, digest_of
+from tests.kit.gateway import PATIENCE, RunningGateway, application, gateway, in_reactor
+from tests.kit.stage import PORTS as SCRIPTED_PORTS
+from tests.kit.stage import OriginControl, Script, ScriptedOrigin, no_mistakes, read_all, reset, stage
+from tests.kit.tls_clients import (
     CLIENTS,
     FTPS,
     NAME,
@@ -40,10 +44,6 @@ from tests.ftps import (
     table,
     tried_with,
 )
-from tests.harness import PATIENCE, RunningGateway, application, gateway, in_reactor
-from tests.scripted import PORTS as SCRIPTED_PORTS
-from tests.scripted import OriginControl, Script, ScriptedOrigin, no_mistakes, read_all, reset, stage
-from tests.tls import certificates
 
 HOST = "127.0.0.2"
 PORTS = range(28200, 28400)

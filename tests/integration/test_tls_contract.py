@@ -14,9 +14,10 @@ import pytest
 
 from gateway.cli import main
 from origin import Origin
-from tests.clients import content
-from tests.harness import PATIENCE, Conversation, RunningGateway, application, gateway, in_reactor
-from tests.scripted import (
+from tests.kit.certificates import Pair, certificates
+from tests.kit.clients import content
+from tests.kit.gateway import PATIENCE, Conversation, RunningGateway, application, gateway, in_reactor
+from tests.kit.stage import (
     ORIGIN,
     DataPort,
     OriginControl,
@@ -28,7 +29,7 @@ from tests.scripted import (
     reset,
     was_reset,
 )
-from tests.scripted_tls import (
+from tests.kit.tls_stage import (
     NAME,
     PORTS,
     SecureStage,
@@ -47,7 +48,6 @@ from tests.scripted_tls import (
     tls,
     ungreeted,
 )
-from tests.tls import Pair, certificates
 from tests.unit.tls.test_certificates import nameless
 
 V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
@@ -569,7 +569,7 @@ class TestImplicit:
     def test_a_client_that_waits_for_a_greeting_gets_nothing_either(
         self, leaves: bool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("gateway.relay.sides.LINGER", 0.1)
+        monkeypatch.setattr("gateway.relay.sides.CLOSE_TIMEOUT", 0.1)
         with implicit("[application.timeouts]\nlogin = 1") as (running, client, control):
             control.say(b"220 Ready.")
             if leaves:
@@ -609,7 +609,7 @@ def implicit(more: str = "") -> Iterator[tuple[RunningGateway, Conversation, Ori
 class TestClientHandshake:
     @pytest.fixture
     def on(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[SecureStage]:
-        monkeypatch.setattr("gateway.relay.sides.LINGER", 0.1)
+        monkeypatch.setattr("gateway.relay.sides.CLOSE_TIMEOUT", 0.1)
         with secure_stage("flexible", timeouts="login = 1") as on:
             assert code(on.client.ask(b"AUTH TLS")) == 234
             yield on

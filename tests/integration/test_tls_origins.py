@@ -10,8 +10,13 @@ from pathlib import Path
 import attrs
 import pytest
 
-from tests.clients import content, logged_in
-from tests.ftps import (
+from tests.kit.certificates import Pair, certificates
+from tests.kit.clients import content, logged_in
+from tests.kit.gateway import Conversation, RunningGateway, application, gateway, in_reactor, names
+from tests.kit.servers import DAEMONS, EXAMPLE_ADDRESS, SPECTRUM_RECIPE, Daemon, Server, proftpd, vsftpd
+from tests.kit.servers.requirements import require
+from tests.kit.stage import connect, no_mistakes, read_all
+from tests.kit.tls_clients import (
     CLIENTS,
     Account,
     Client,
@@ -24,12 +29,7 @@ from tests.ftps import (
     table,
     tried_with,
 )
-from tests.harness import Conversation, RunningGateway, application, gateway, in_reactor, names
-from tests.origins import ORIGINS, embedded, secure
-from tests.scripted import connect, no_mistakes, read_all
-from tests.servers import DAEMONS, EXAMPLE_ADDRESS, SPECTRUM_RECIPE, Daemon, Server, proftpd, vsftpd
-from tests.servers.requirements import require
-from tests.tls import Pair, certificates
+from tests.kit.tls_origins import ORIGINS, embedded, secure
 
 HOST = "127.0.0.2"
 PORTS = range(28600, 28800)

@@ -14,13 +14,13 @@ import attrs
 import pytest
 
 from origin import Origin
-from tests.clients import FTP, logged_in
-from tests.ftps import Account, secured, table
-from tests.harness import PATIENCE, Journal, application, gateway
-from tests.scripted import no_mistakes
-from tests.servers.requirements import require
-from tests.tls import Pair, certificates
-from tests.wire import Stream, captured, obstacle
+from tests.kit.certificates import Pair, certificates
+from tests.kit.clients import FTP, logged_in
+from tests.kit.gateway import PATIENCE, Journal, application, gateway
+from tests.kit.packets import Stream, captured, obstacle
+from tests.kit.servers.requirements import require
+from tests.kit.stage import no_mistakes
+from tests.kit.tls_clients import Account, secured, table
 
 NETWORK = IPv4Network("127.28.3.0/24")
 GATEWAY, ORIGIN = "127.28.3.1", "127.28.3.2"

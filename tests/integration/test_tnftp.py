@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from origin import Origin
-from tests.capture import Protect
-from tests.clients import content, run
-from tests.harness import RunningGateway, application
-from tests.servers.requirements import require
+from tests.kit.capture import Protect
+from tests.kit.clients import content, run
+from tests.kit.gateway import RunningGateway, application
+from tests.kit.servers.requirements import require
 
 PORTS = range(22600, 22650)
 CONTENT = content(300_000)

@@ -4,7 +4,7 @@ from ftplib import FTP
 from pathlib import Path
 
 from origin import Origin
-from tests.harness import application, gateway
+from tests.kit.gateway import application, gateway
 
 PORTS = range(20100, 20121)
 

@@ -21,8 +21,8 @@ from pathlib import Path
 import attrs
 import pytest
 
-from tests.harness import PATIENCE
-from tests.programs import NET, Program, assert_no_traceback, ready, running
+from tests.kit.gateway import PATIENCE
+from tests.kit.programs import NET, Program, assert_no_traceback, ready, running
 
 CHECKOUT = Path(__file__).parents[2]
 TOP_LEVEL = {"CHANGELOG.rst", "LICENSE", "MANIFEST.in", "README.rst", "pyproject.toml", "setup.cfg", "tox.ini"}

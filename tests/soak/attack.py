@@ -14,24 +14,24 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
-from tests.soak.client import Client, Place, Refused, Unexpected
+from tests.soak.client import Client, Refused, SocketAddress, Unexpected
 
 ROUND = 50  # connections that are made at a time
 PIPELINED = 20  # PASVs in one packet
 DRIBBLE = 0.5  # seconds between two bytes of a slow one
 LARGE = 1 << 30  # bytes of a file that nobody reads
 
-Attack = Callable[[Place, int], Awaitable[None]]
+Attack = Callable[[SocketAddress, int], Awaitable[None]]
 
 
-async def silence(place: Place, number: int) -> None:
+async def silence(place: SocketAddress, number: int) -> None:
     """Connects, and that is all."""
     client = await Client.connect(place)
     await client.reply(220)
     await stand(client)
 
 
-async def dribble(place: Place, number: int) -> None:
+async def dribble(place: SocketAddress, number: int) -> None:
     """Sends a command byte by byte, and never its end; every other one has logged in before."""
     client = await Client.connect(place)
     await (client.login() if number % 2 else client.reply(220))
@@ -42,7 +42,7 @@ async def dribble(place: Place, number: int) -> None:
         dribbling.cancel()
 
 
-async def thirst(place: Place, number: int) -> None:
+async def thirst(place: SocketAddress, number: int) -> None:
     """Asks for a large file and reads next to nothing of it, or announces one and sends nothing."""
     client = await Client.connect(place)
     await client.login()
@@ -54,7 +54,7 @@ async def thirst(place: Place, number: int) -> None:
         writer.transport.abort()
 
 
-async def spam(place: Place, number: int) -> None:
+async def spam(place: SocketAddress, number: int) -> None:
     """Asks for one data port after another, and comes to none."""
     client = await Client.connect(place)
     await client.login()
@@ -98,7 +98,7 @@ class Progress:
 attack = Progress()
 
 
-async def one(kind: Attack, place: Place, number: int) -> None:
+async def one(kind: Attack, place: SocketAddress, number: int) -> None:
     try:
         await kind(place, number)
     except Refused as refusal:

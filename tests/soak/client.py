@@ -11,7 +11,7 @@ from typing import NoReturn
 REFUSALS = (421, 425, 426)  # what a client may be told while the origin is gone
 SIZE = 20_000  # bytes of a file
 
-Place = tuple[str, int]
+SocketAddress = tuple[str, int]
 
 
 async def nothing() -> None:
@@ -33,7 +33,7 @@ class Client:
         self.reader, self.writer, self.extended = reader, writer, extended
 
     @classmethod
-    async def connect(cls, place: Place, extended: bool = True) -> Client:
+    async def connect(cls, place: SocketAddress, extended: bool = True) -> Client:
         """Connects; the greeting is not read yet.
 
         :param extended: whether it says EPSV rather than PASV.

@@ -12,7 +12,7 @@ import json
 import time
 from collections import Counter, deque
 
-from tests.soak.client import SIZE, Client, Place, Refused, Unexpected
+from tests.soak.client import SIZE, Client, Refused, SocketAddress, Unexpected
 
 STEP = 0.05  # seconds between two looks at who is due
 RUSH = 300  # sessions that begin in a second at the most
@@ -69,7 +69,7 @@ class Session:
 class Load:
     """All of them, and what became of them."""
 
-    def __init__(self, place: Place, sessions: int) -> None:
+    def __init__(self, place: SocketAddress, sessions: int) -> None:
         self.place, self.sessions = place, sessions
         self.live: deque[Session] = deque()
         self.begun = self.halted = self.up = self.served = 0

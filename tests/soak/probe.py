@@ -11,13 +11,13 @@ import json
 import sys
 import time
 
-from tests.soak.client import Client, Place
+from tests.soak.client import Client, SocketAddress
 
 SESSIONS = 20
 INTERVAL = 0.02  # seconds from one NOOP to the next, of all the sessions together
 
 
-async def measure(place: Place) -> None:
+async def measure(place: SocketAddress) -> None:
     times: list[float] = []
     free: asyncio.Queue[Client] = asyncio.Queue()
     running: set[asyncio.Task[None]] = set()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.programs import Program
+from tests.kit.programs import Program
 from tests.soak.world import DESCRIPTORS, GATEWAY, OTHERS, PATIENCE, SPARE, World, result, share, world
 
 P99 = 50.0  # milliseconds that a NOOP of others may take, of a hundred the slowest

@@ -16,8 +16,8 @@ from typing import Any
 
 import attrs
 
-from tests.harness import application
-from tests.programs import BIN, Program, assert_no_traceback, environment, running, until
+from tests.kit.gateway import application
+from tests.kit.programs import BIN, Program, assert_no_traceback, environment, running, until
 
 ROOT = Path(__file__).parents[2]
 GATEWAY, ORIGIN = ("127.0.0.1", 2121), ("127.0.0.2", 2100)

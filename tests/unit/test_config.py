@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.addresses import PortMap
 from gateway.config import (
     AccessDenied,
     Application,
     Config,
     ConfigError,
     DataPeer,
-    DataPorts,
     DataSessionReuse,
     Events,
     GatewayLimits,
@@ -39,7 +39,7 @@ from gateway.config import (
 )
 from gateway.config.reference import Entry, reference
 from gateway.config.values import Listening, address, meet, quoted
-from tests.tls import certificates
+from tests.kit.certificates import certificates
 
 DIRECTORY = Path("/etc/ftp-gateway")
 
@@ -148,7 +148,7 @@ def test_example() -> None:
                 name="ftp.example.com",
                 listen=("tcp:21",),
                 origin=HostPort("198.51.100.1", 21),
-                data_ports=DataPorts(range(20000, 20021), range(20000, 20021)),
+                data_ports=PortMap(range(20000, 20021), range(20000, 20021)),
                 public_address="ftp.example.com",
                 banner="ready",
                 data_interface="0.0.0.0",
@@ -164,7 +164,7 @@ def test_required_keys_are_enough() -> None:
         "ftp",
         ("tcp:21",),
         HostPort("198.51.100.1", 21),
-        DataPorts(range(20000, 20021), range(20000, 20021)),
+        PortMap(range(20000, 20021), range(20000, 20021)),
     )
     assert application.public_address is None
     assert application.data_peer is DataPeer.ADDRESS
@@ -235,7 +235,7 @@ def test_data_ports_mirrored() -> None:
 @pytest.mark.parametrize("text", ["20000", "20000-20000"])
 def test_data_ports_single(text: str) -> None:
     ports = read(data_ports=text).data_ports
-    assert ports == DataPorts(range(20000, 20001), range(20000, 20001))
+    assert ports == PortMap(range(20000, 20001), range(20000, 20001))
     assert str(ports) == "20000"
 
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
 from gateway.data.bandwidth import BURST, TICK, Bandwidth, Bucket, Throttle
-from gateway.data.leg import Leg
 from gateway.data.pump import CHUNK
 from gateway.data.throttled import ThrottledPump
+from gateway.net.leg import Leg
 
 
 def simulate(clock: Clock, throttles: list[Throttle], seconds: float) -> list[int]:

@@ -18,11 +18,11 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
+from gateway.addresses import Address, Network
 from gateway.data import port
-from gateway.data.dial import Reactor
-from gateway.data.leg import Address
-from gateway.data.port import DataPorts, Network
-from tests.scripted import reset
+from gateway.data.port import DataPorts
+from gateway.net.reactor import Reactor
+from tests.kit.stage import reset
 
 PLACE = ("127.0.0.1", 0)  # the system chooses a port; all who come here share that
 

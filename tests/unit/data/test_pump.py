@@ -6,10 +6,10 @@ import contextlib
 import socket
 from collections.abc import Iterator
 
-from gateway.data.leg import Leg
 from gateway.data.pump import BUFFER, best_pump
+from gateway.net.leg import Leg
 from tests.unit.data.test_port import no_descriptors
-from tests.unit.data.test_secure import Loop
+from tests.unit.net.test_tls_leg import Loop
 
 
 @contextlib.contextmanager

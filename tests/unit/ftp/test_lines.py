@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.ftp.lines import LineReader, Unclean
-from tests.unit.pieces import cut, pieces
+from tests.kit.pieces import cut, pieces
 
 LIMIT = 8
 

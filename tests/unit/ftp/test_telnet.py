@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.ftp.telnet import TelnetFilter
-from tests.unit.pieces import cut, pieces
+from tests.kit.pieces import cut, pieces
 
 IAC, IP, DM, SB, SE = b"\xff", b"\xf4", b"\xf2", b"\xfa", b"\xf0"
 WILL, WONT, DO, DONT = b"\xfb", b"\xfc", b"\xfd", b"\xfe"

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.addresses import Address
 from gateway.guard.access import AccessRule, AccessRules
-from gateway.guard.clients import Address
 
 
 def deny(*networks: str) -> AccessRule:

@@ -6,7 +6,7 @@ from twisted.internet.task import Clock
 from gateway.relay.deadlines import Deadlines
 from gateway.session.events import Deadline
 
-LENGTHS = {Deadline.LOGIN: 60.0, Deadline.IDLE: 300.0, Deadline.LINGER: 5.0}
+LENGTHS = {Deadline.LOGIN: 60.0, Deadline.IDLE: 300.0, Deadline.GRACE: 5.0}
 
 
 class Watch:
@@ -38,19 +38,19 @@ def test_it_passes_once_its_time_is_over(watch: Watch, deadline: Deadline) -> No
 
 
 def test_arming_it_again_begins_it_anew(watch: Watch) -> None:
-    watch.deadlines.arm(Deadline.LINGER)
+    watch.deadlines.arm(Deadline.GRACE)
     for _ in range(10):
         watch.wait(4)
-        watch.deadlines.arm(Deadline.LINGER)
+        watch.deadlines.arm(Deadline.GRACE)
         assert len(watch.clock.getDelayedCalls()) == 1
     watch.wait(100)
-    assert watch.passed == [(45.0, Deadline.LINGER)]
+    assert watch.passed == [(45.0, Deadline.GRACE)]
 
 
 def test_disarming_it_stops_it(watch: Watch) -> None:
-    watch.deadlines.arm(Deadline.LINGER)
+    watch.deadlines.arm(Deadline.GRACE)
     watch.wait(4)
-    watch.deadlines.disarm(Deadline.LINGER)
+    watch.deadlines.disarm(Deadline.GRACE)
     watch.deadlines.disarm(Deadline.IDLE)
     watch.wait(1000)
     assert watch.passed == []
@@ -59,13 +59,13 @@ def test_disarming_it_stops_it(watch: Watch) -> None:
 
 @pytest.mark.parametrize("pause", [0, 3, 100])
 def test_it_can_be_armed_after_it_was_disarmed(watch: Watch, pause: int) -> None:
-    watch.deadlines.arm(Deadline.LINGER)
+    watch.deadlines.arm(Deadline.GRACE)
     watch.wait(1)
-    watch.deadlines.disarm(Deadline.LINGER)
+    watch.deadlines.disarm(Deadline.GRACE)
     watch.wait(pause)
-    watch.deadlines.arm(Deadline.LINGER)
+    watch.deadlines.arm(Deadline.GRACE)
     watch.wait(100)
-    assert watch.passed == [(1.0 + pause + 5.0, Deadline.LINGER)]
+    assert watch.passed == [(1.0 + pause + 5.0, Deadline.GRACE)]
 
 
 def test_it_can_be_armed_after_it_passed_and_while_it_passes(watch: Watch) -> None:
@@ -77,7 +77,7 @@ def test_it_can_be_armed_after_it_passed_and_while_it_passes(watch: Watch) -> No
             watch.deadlines.arm(deadline)
 
     watch.deadlines.passed = again
-    watch.deadlines.arm(Deadline.LINGER)
+    watch.deadlines.arm(Deadline.GRACE)
     watch.wait(100)
     assert [time for time, _ in watch.passed] == [5.0, 10.0, 15.0]
 
@@ -87,7 +87,7 @@ def test_each_has_its_own_time(watch: Watch) -> None:
         watch.deadlines.arm(deadline)
     watch.deadlines.disarm(Deadline.LOGIN)
     watch.wait(1000)
-    assert watch.passed == [(5.0, Deadline.LINGER), (300.0, Deadline.IDLE)]
+    assert watch.passed == [(5.0, Deadline.GRACE), (300.0, Deadline.IDLE)]
 
 
 def test_stopping_leaves_no_timer_behind(watch: Watch) -> None:

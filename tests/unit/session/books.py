@@ -15,12 +15,12 @@ from gateway.ftp.addresses import parse_227, parse_229, render_227, render_229
 from gateway.ftp.commands import VERBS, Command, Kind
 from gateway.ftp.lines import Unclean
 from gateway.ftp.replies import Reply, ReplyAssembler
-from gateway.session import control, security, transfers
+from gateway.session import client_tls, judge, transfers
 from gateway.session import events as on
 from gateway.session.actions import Outcome
-from gateway.session.control import MAX_QUEUED, Setting
+from gateway.session.client_tls import Requirement
 from gateway.session.events import Deadline, Towards
-from gateway.session.security import Requirement
+from gateway.session.judge import MAX_QUEUED, Setting
 from tests.unit.session.playbook import ORIGIN
 
 _BESIDE = (b"STAT", b"NOOP", b"ABOR")
@@ -142,8 +142,11 @@ class Books:
         if tag is None and reply.code != 421:
             line = self.waiting[0]
             assert self.hostile or self.may_be_ours(line, reply), "law 1: a local answer is in its place"
-            if reply in (security.PROTECTION_PRIVATE, security.PROTECTION_CLEAR):  # whatever else was not answered
-                self.private = reply == security.PROTECTION_PRIVATE
+            if reply in (
+                client_tls.PROTECTION_PRIVATE,
+                client_tls.PROTECTION_CLEAR,
+            ):  # whatever else was not answered
+                self.private = reply == client_tls.PROTECTION_PRIVATE
         elif tag is not None and tag[1].isdigit() and not reply.preliminary:
             line = self.sent[int(tag[1])]
             assert self.hostile or self.may_be_the_origins(line, reply)
@@ -222,17 +225,17 @@ class Books:
     def refusal(self, line: Line) -> Reply | None:
         """What the gateway itself says to a command; None where the origin is asked."""
         if isinstance(line.sent, Unclean):
-            return control.UNCLEAN
+            return judge.UNCLEAN
         if (refusal := self.setting.policy.refusal(line.sent)) is not None:
             return refusal
         require = self.setting.tls.require
         if require is not Requirement.NONE and not self.secure and line.verb in (b"USER", b"PASS", b"ACCT"):
-            return security.CONTROL_REQUIRED
+            return client_tls.CONTROL_REQUIRED
         if require is Requirement.DATA and not self.private and line.direction is not None:
-            return security.DATA_REQUIRED
+            return client_tls.DATA_REQUIRED
         if line.verb == b"REIN" and self.secure:
-            return control.REIN_UNDER_TLS
-        return control.PASV_AFTER_ALL if line.verb == b"PASV" and self.epsv_all else None
+            return judge.REIN_UNDER_TLS
+        return judge.PASV_AFTER_ALL if line.verb == b"PASV" and self.epsv_all else None
 
     def auth(self, data: bytes) -> None:
         """The client is told that its TLS begins, here or at the origin."""

@@ -21,16 +21,16 @@ from textwrap import dedent
 
 import attrs
 
+from gateway.addresses import PortMap
 from gateway.ftp.commands import Command
 from gateway.ftp.lines import Unclean
 from gateway.ftp.replies import Reply, ReplyAssembler
 from gateway.session import actions as do
 from gateway.session import events as on
-from gateway.session.control import ControlSession, Setting
+from gateway.session.client_tls import TLSTerms
 from gateway.session.events import Deadline, Towards
+from gateway.session.judge import Judge, Setting
 from gateway.session.policy import Policy
-from gateway.session.ports import PassivePorts
-from gateway.session.security import TLSTerms
 
 ORIGIN = "198.51.100.1"
 CLIENT = "203.0.113.7"
@@ -41,7 +41,7 @@ SETTING = Setting(
     origin_host=None,
     client=ip_address(CLIENT),
     public=PUBLIC,
-    ports=PassivePorts(range(20000, 20021), range(20000, 20021)),
+    ports=PortMap(range(20000, 20021), range(20000, 20021)),
     policy=Policy(),
     banner=None,
     tls=TLSTerms(),
@@ -87,11 +87,11 @@ class Playbook:
     setting: Setting = SETTING
     origin: str = ORIGIN
     idle: bool = False
-    session: ControlSession = attrs.field(init=False)
+    session: Judge = attrs.field(init=False)
     _armed: set[Deadline] = attrs.field(factory=set, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.session = ControlSession(self.setting)
+        self.session = Judge(self.setting)
 
     @classmethod
     def opened(cls, setting: Setting = SETTING, *, origin: str = ORIGIN, idle: bool = False) -> Playbook:

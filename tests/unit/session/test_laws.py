@@ -16,21 +16,21 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from gateway.addresses import PortMap
 from gateway.ftp.commands import Command
 from gateway.ftp.lines import Unclean
 from gateway.session import events as on
-from gateway.session.control import Setting
+from gateway.session.client_tls import Requirement, TLSTerms
+from gateway.session.judge import Setting
 from gateway.session.policy import Policy
-from gateway.session.ports import PassivePorts
-from gateway.session.security import Requirement, TLSTerms
-from tests.unit.pieces import cut, pieces
+from tests.kit.pieces import cut, pieces
 from tests.unit.session.playbook import SETTING
 from tests.unit.session.wire import Wire
 from tests.unit.session.world import Choices, Step, World
 
 SETTINGS = [
     attrs.evolve(SETTING, public="public.example"),
-    attrs.evolve(SETTING, ports=PassivePorts(range(20000, 20021), range(30000, 30021))),
+    attrs.evolve(SETTING, ports=PortMap(range(20000, 20021), range(30000, 30021))),
     attrs.evolve(SETTING, policy=Policy(deny=frozenset({b"ABOR", b"NOOP"}), read_only=True), banner="ready #hello"),
     attrs.evolve(SETTING, policy=Policy(tls=True), tls=TLSTerms(passthrough=True)),
     attrs.evolve(SETTING, policy=Policy(tls=True), tls=TLSTerms(terminates=True)),

@@ -9,14 +9,14 @@ from gateway.session.tables import (
     DATA,
     LOGIN,
     PHASE,
-    SECURITY,
+    PROTECTION,
     TRANSFER,
     Cause,
     Data,
     Login,
     Machine,
     Phase,
-    Security,
+    Protection,
     Transfer,
 )
 
@@ -25,7 +25,7 @@ TABLES: list[tuple[Mapping[tuple[enum.Enum, Cause], enum.Enum], enum.Enum]] = [
     (LOGIN, Login.OUT),
     (DATA, Data.NONE),
     (TRANSFER, Transfer.NONE),
-    (SECURITY, Security.CLEAR),
+    (PROTECTION, Protection.CLEAR),
 ]
 
 

@@ -3,9 +3,9 @@
 import attrs
 import pytest
 
-from gateway.session.control import Setting
+from gateway.session.client_tls import Requirement, TLSTerms
+from gateway.session.judge import Setting
 from gateway.session.policy import Policy
-from gateway.session.security import Requirement, TLSTerms
 from tests.unit.session.playbook import SETTING, Playbook
 
 POLICY = Policy(tls=True)
@@ -614,9 +614,9 @@ origin: {reply}
             data ended, insecure
             origin: 426 aborted
                 client: 426 aborted
-                arm linger
+                arm grace
             origin: 226 aborted
-                disarm linger
+                disarm grace
                 client: 226 aborted
         """)
 

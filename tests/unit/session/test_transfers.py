@@ -211,10 +211,10 @@ class TestCut:
         play(RUNNING)
         play("""
             origin: 451 Disk error
-                arm linger
+                arm grace
             data delivered to client
                 release data
-                disarm linger
+                disarm grace
                 client: 451 Disk error
         """)
 
@@ -222,9 +222,9 @@ class TestCut:
         play(RUNNING)
         play("""
             origin: 451 Disk error
-                arm linger
+                arm grace
             data ended
-                disarm linger
+                disarm grace
                 client: 451 Disk error
         """)
 
@@ -232,9 +232,9 @@ class TestCut:
         play(RUNNING)
         play("""
             origin: 426 Aborted
-                arm linger
+                arm grace
             client: PWD
-            deadline linger
+            deadline grace
                 abort data
                 client: 426 Aborted
                 origin: PWD

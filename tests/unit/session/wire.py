@@ -14,8 +14,8 @@ from gateway.ftp.replies import NotFTP, ReplyAssembler
 from gateway.ftp.telnet import TelnetFilter
 from gateway.session import actions as do
 from gateway.session import events as on
-from gateway.session.control import ControlSession, Setting
 from gateway.session.events import Towards
+from gateway.session.judge import Judge, Setting
 from tests.unit.session.playbook import ORIGIN, SETTING
 
 
@@ -32,7 +32,7 @@ class Wire:
     setting: Setting = SETTING
     to_client: bytes = b""
     to_origin: bytes = b""
-    session: ControlSession = attrs.field(init=False)
+    session: Judge = attrs.field(init=False)
     _telnet: TelnetFilter = attrs.field(factory=TelnetFilter, init=False)
     _commands: LineReader = attrs.field(factory=lambda: LineReader(4096), init=False)
     _reply_lines: LineReader = attrs.field(factory=lambda: LineReader(8192), init=False)
@@ -41,7 +41,7 @@ class Wire:
     _from_origin: deque[bytes] = attrs.field(factory=deque, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.session = ControlSession(self.setting)
+        self.session = Judge(self.setting)
 
     def run(self, pieces: list[bytes]) -> tuple[bytes, bytes]:
         """What the client and the origin get where the client sends these pieces."""

@@ -16,8 +16,8 @@ from gateway.ftp.lines import Unclean
 from gateway.ftp.replies import ReplyAssembler
 from gateway.session import actions as do
 from gateway.session import events as on
-from gateway.session.control import ControlSession, Setting
 from gateway.session.events import Deadline, Towards
+from gateway.session.judge import Judge, Setting
 from tests.unit.session.books import Books, Channel, Line
 from tests.unit.session.playbook import ORIGIN
 
@@ -99,7 +99,7 @@ class World:
     choices: Choices = attrs.field(factory=Choices, init=False)
     lines: list[Command | Unclean] = attrs.field(factory=list, init=False)
     sound: bool = attrs.field(default=True, init=False)
-    session: ControlSession = attrs.field(init=False)
+    session: Judge = attrs.field(init=False)
     books: Books = attrs.field(init=False)
     jobs: list[Job] = attrs.field(factory=list, init=False)
     log: list[str] = attrs.field(factory=list, init=False)
@@ -112,7 +112,7 @@ class World:
     counting: bool = attrs.field(default=False, init=False)  # a failed login, whose reply is held
 
     def __attrs_post_init__(self) -> None:
-        self.session = ControlSession(self.setting)
+        self.session = Judge(self.setting)
         self.books = Books(self.setting, self.hostile)
         if self.setting.tls.to_origin:
             self.securing = [b"AUTH TLS\r\n", b"PBSZ 0\r\n", b"PROT P\r\n"]
@@ -146,8 +146,8 @@ class World:
         steps = [*self.origin_steps(), *self.client_steps(), *self.channel_steps()]
         if not steps and self.books.opaque_channels:
             steps.append(self.no_opaque_channels)
-        if not steps and Deadline.LINGER in self.books.armed:
-            steps.append(lambda: self.pass_deadline(Deadline.LINGER))
+        if not steps and Deadline.GRACE in self.books.armed:
+            steps.append(lambda: self.pass_deadline(Deadline.GRACE))
         if not steps and self.hostile and self.impatient:
             steps.append(self.client_sends)  # its AUTH was answered, by a reply that nobody asked for
         return steps
@@ -378,7 +378,7 @@ class World:
         ]
         deadlines = [deadline for deadline in Deadline if deadline in self.books.armed]
         if self.jobs and self.books.aborted and not self.hostile:
-            deadlines = [deadline for deadline in deadlines if deadline is not Deadline.LINGER]  # it is not that slow
+            deadlines = [deadline for deadline in deadlines if deadline is not Deadline.GRACE]  # it is not that slow
         steps += [lambda deadline=deadline: self.pass_deadline(deadline) for deadline in deadlines]
         self.choices.pick(steps)()
 

@@ -21,7 +21,7 @@ from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 
 from gateway.tls.certificates import CertificateError, CertificateFiles, read_authorities, read_certificate
-from tests.tls import Pair, certificates
+from tests.kit.certificates import Pair, certificates
 
 NOBODY = 65534
 

@@ -1,0 +1,1 @@
+"""The applications that run, and how each is made from its configuration."""

@@ -1,0 +1,196 @@
+"""What the configuration says of an application, as those who act on it want to be told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+
+import attrs
+
+from gateway import config
+from gateway.addresses import Address, Network, is_address
+from gateway.config import (
+    AccessAction,
+    AccessDenied,
+    DataPeer,
+    DataSessionReuse,
+    ProxyHeader,
+    Tls,
+    TlsMode,
+    TlsRequirement,
+)
+from gateway.config.security import TERMINATING, TO_ORIGIN, certificate_files
+from gateway.data.bandwidth import Bandwidth
+from gateway.data.port import DataPorts
+from gateway.guard.access import AccessRule, AccessRules
+from gateway.guard.admission import Guard, Known, Limits
+from gateway.guard.logins import LoginLimits
+from gateway.net import proxy_header as proxy
+from gateway.relay.application import Application
+from gateway.relay.public import PublicAddress
+from gateway.session.client_tls import Requirement, TLSTerms
+from gateway.session.events import Deadline
+from gateway.session.policy import Policy
+from gateway.tls.certificates import CertificateError
+from gateway.tls.to_clients import ServerTLS
+from gateway.tls.to_origin import OriginTLS
+
+# How long a data channel may outlive the origin's word that its transfer failed, in seconds.
+_GRACE = 5.0
+
+
+class CannotStart(Exception):
+    """The gateway cannot run. The text is one sentence for its operator."""
+
+
+@attrs.frozen
+class Shared:
+    """What the applications of one gateway share.
+
+    :param publics: the public addresses, by the host that the configuration names.
+    :param note: writes an event down.
+    """
+
+    data_ports: DataPorts
+    publics: Mapping[str, PublicAddress]
+    note: Callable[[str, Mapping[str, object]], None]
+
+
+def guard(wanted: config.Application, all_sessions: int, known: Known) -> Guard:
+    """Who may come in.
+
+    :param all_sessions: how many there may be in the whole gateway.
+    :param known: what is known of the application's clients; it outlives a reload.
+    """
+    limits = wanted.limits
+    return Guard(
+        access=AccessRules.of(AccessRule(rule.action is AccessAction.DENY, rule.networks) for rule in wanted.access),
+        silent=wanted.access_denied is AccessDenied.DROP,
+        limits=Limits(
+            all_sessions,
+            limits.sessions,
+            limits.sessions_per_client,
+            limits.connects_per_minute_per_client,
+            LoginLimits(limits.login_failures, limits.login_failure_window, limits.ban),
+        ),
+        known=known,
+        clock=time.monotonic,
+    )
+
+
+def application(wanted: config.Application, shared: Shared, guard: Guard, bandwidth: Bandwidth) -> Application:
+    """What its sessions share.
+
+    :raises CannotStart: where a certificate cannot be used.
+    """
+    timeouts, commands, tls, headers = wanted.timeouts, wanted.commands, wanted.tls, wanted.proxy_protocol
+
+    def note(name: str, fields: Mapping[str, object]) -> None:
+        shared.note(name, {"application": wanted.name, **fields})
+
+    return Application(
+        name=wanted.name,
+        origin_host=wanted.origin.host,
+        origin_port=wanted.origin.port,
+        origin_named=not is_address(wanted.origin.host),
+        ports=wanted.data_ports,
+        policy=Policy(_verbs(commands.allow), _verbs(commands.deny), commands.read_only, tls.mode is not TlsMode.OFF),
+        banner=wanted.banner,
+        peers=_PEERS[wanted.data_peer],
+        public=None if wanted.public_address is None else shared.publics[wanted.public_address],
+        data_interface=None if wanted.data_interface is None else ip_address(wanted.data_interface),
+        deadlines={
+            Deadline.LOGIN: timeouts.login,
+            Deadline.IDLE: timeouts.idle,
+            Deadline.GRACE: _GRACE,
+        },
+        connect_timeout=timeouts.origin_connect,
+        accept_timeout=timeouts.data_accept,
+        stall_timeout=timeouts.data_stall,
+        data_ports=shared.data_ports,
+        bandwidth=bandwidth,
+        proxies=headers.accept_from,
+        control_header=_HEADERS[headers.send_control],
+        data_header=_HEADERS[headers.send_data],
+        tls=_terms(tls),
+        client_tls=_client_tls(tls, lambda reason: note("tlsError", {"side": "certificate", "reason": reason})),
+        origin_tls=_origin_tls(tls, wanted.origin.host),
+        guard=guard,
+        data_resumption=tls.data_session_reuse is DataSessionReuse.REQUIRED,
+        note=note,
+    )
+
+
+def _terms(tls: Tls) -> TLSTerms:
+    return TLSTerms(
+        terminates=tls.mode in TERMINATING,
+        implicit=tls.implicit,
+        require=_REQUIREMENTS[tls.require],
+        passthrough=tls.mode is TlsMode.PASSTHROUGH,
+        to_origin=tls.mode in TO_ORIGIN,
+        origin_implicit=tls.origin_implicit,
+    )
+
+
+def _client_tls(tls: Tls, complain: Callable[[str], None]) -> ServerTLS | None:
+    if tls.mode not in TERMINATING or tls.certificate is None:
+        return None
+    try:
+        return ServerTLS(certificate_files(tls.certificate, tls.key), tls.minimum_version.value, complain)
+    except CertificateError as error:
+        raise CannotStart(str(error)) from error
+
+
+def _origin_tls(tls: Tls, host: str) -> OriginTLS | None:
+    if tls.mode not in TO_ORIGIN:
+        return None
+    name = tls.origin_name or host
+    try:
+        return OriginTLS(
+            minimum_version=tls.minimum_version.value,
+            name=name if tls.mode is TlsMode.STRICT else None,
+            trust=None if tls.origin_ca is None else Path(tls.origin_ca),
+            certificate=None
+            if tls.origin_certificate is None
+            else certificate_files(tls.origin_certificate, tls.origin_key).read().choose(None),
+            server_name=None if is_address(name) else name,
+        )
+    except CertificateError as error:
+        raise CannotStart(str(error)) from error
+
+
+_REQUIREMENTS = {
+    TlsRequirement.NONE: Requirement.NONE,
+    TlsRequirement.CONTROL: Requirement.CONTROL,
+    TlsRequirement.DATA: Requirement.DATA,
+}
+
+
+def _verbs(words: Iterable[str]) -> frozenset[bytes]:
+    return frozenset(word.encode() for word in words)
+
+
+@lru_cache(maxsize=1024)
+def _host(client: Address) -> Network:
+    return ip_network(client)
+
+
+@lru_cache(maxsize=1024)
+def _network(client: Address) -> Network:
+    return ip_network((client, 24 if client.version == 4 else 64), strict=False)
+
+
+_HEADERS: Mapping[ProxyHeader, Callable[[proxy.ProxyInfo], bytes]] = {
+    ProxyHeader.OFF: lambda ends: b"",
+    ProxyHeader.V1: proxy.version_1,
+    ProxyHeader.V2: proxy.version_2,
+}
+
+_PEERS: Mapping[DataPeer, Callable[[Address], Network | None]] = {
+    DataPeer.ADDRESS: _host,
+    DataPeer.NETWORK: _network,
+    DataPeer.ANY: lambda client: None,
+}

@@ -1,0 +1,134 @@
+"""A non-blocking socket that the reactor watches: one end of a data channel, or a control connection."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+from collections.abc import Callable
+
+import attrs
+from twisted.internet.interfaces import IReactorFDSet, IReadWriteDescriptor
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+_Socket = socket.socket  # the class below has an attribute of the module's name
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+def nothing() -> None:
+    """Stands in for a callback until there is one."""
+
+
+@implementer(IReadWriteDescriptor)
+@attrs.define(eq=False)
+class Leg:
+    """A connected, or connecting, stream socket; it owns the socket.
+
+    The callbacks take no argument: the socket can be read, can be written, was found broken.
+    """
+
+    reactor: IReactorFDSet = attrs.field(repr=False)
+    socket: socket.socket
+    readable: Callable[[], None] = attrs.field(default=nothing, init=False, repr=False)
+    writable: Callable[[], None] = attrs.field(default=nothing, init=False, repr=False)
+    broken: Callable[[], None] = attrs.field(default=nothing, init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.socket.setblocking(False)
+        # What arrives in small pieces goes on in small pieces, without waiting for the peer's acknowledgement.
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    @property
+    def connected(self) -> bool:
+        """Whether the peer accepted, and the connection is up."""
+        try:
+            self.socket.getpeername()
+        except OSError:
+            return False
+        return True
+
+    def watch_reads(self, on: bool) -> None:
+        """Whether ``readable`` is called."""
+        if on:
+            self.reactor.addReader(self)
+        else:
+            self.reactor.removeReader(self)
+
+    def watch_writes(self, on: bool) -> None:
+        """Whether ``writable`` is called."""
+        if on:
+            self.reactor.addWriter(self)
+        else:
+            self.reactor.removeWriter(self)
+
+    def receive(self, most: int) -> bytes:
+        """Takes what came, that many bytes at most; none at the end.
+
+        :raises BlockingIOError: where nothing came.
+        :raises OSError: where the connection is broken.
+        """
+        return self.socket.recv(most)
+
+    def receive_into(self, buffer: memoryview) -> int:
+        """Takes what came, as much as the buffer holds; how many bytes, 0 at the end.
+
+        :raises BlockingIOError: where nothing came.
+        :raises OSError: where the connection is broken.
+        """
+        return self.socket.recv_into(buffer)
+
+    def send(self, data: bytes | bytearray | memoryview) -> int:
+        """Sends what the socket takes; how many bytes.
+
+        :raises BlockingIOError: where it takes nothing now.
+        :raises OSError: where the connection is broken.
+        """
+        return self.socket.send(data)
+
+    def hand_over(self) -> _Socket:
+        """Gives the socket up to another leg."""
+        self._forget()
+        return self.socket
+
+    def finish(self) -> None:
+        """Sends the end of file behind all that was written.
+
+        :raises BlockingIOError: where it cannot go out now, and is to be tried again.
+        :raises OSError: where the peer is gone already.
+        """
+        self.socket.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """Closes in order: what was written still arrives."""
+        self._forget()
+        self.socket.close()
+
+    def reset(self) -> None:
+        """Closes so that the peer sees a reset, never an end of file."""
+        self._forget()
+        with contextlib.suppress(OSError):
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self.socket.close()
+
+    def _forget(self) -> None:
+        self.reactor.removeReader(self)
+        self.reactor.removeWriter(self)
+        self.readable = self.writable = self.broken = nothing
+
+    # What the reactor asks for
+
+    def fileno(self) -> int:
+        return self.socket.fileno()
+
+    def logPrefix(self) -> str:
+        return "ftp"
+
+    def doRead(self) -> None:
+        self.readable()
+
+    def doWrite(self) -> None:
+        self.writable()
+
+    def connectionLost(self, reason: Failure) -> None:
+        self.broken()

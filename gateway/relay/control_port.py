@@ -1,0 +1,143 @@
+"""Where clients of one application come in."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import attrs
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IAddress, IListeningPort
+from twisted.internet.protocol import ServerFactory
+
+from gateway.addresses import Address, SocketAddress, peer_address
+from gateway.ftp.replies import Reply
+from gateway.guard.admission import Refusal
+from gateway.net.leg import Leg
+from gateway.net.names import Arrival
+from gateway.net.proxy_header import ProxyInfo
+from gateway.net.reactor import Reactor
+from gateway.net.reception import Newcomer
+from gateway.relay.application import Application
+from gateway.relay.farewell import Farewell
+from gateway.relay.relay import Relay
+from gateway.relay.sides import Side
+from gateway.session.events import Draining, Stopped
+
+# How many clients that are not let in are told so at the same time. Each takes up a descriptor until it closes; those
+# that come while a crowd does not are closed without a word.
+MAX_TURNED_AWAY = 256
+
+
+@attrs.define(eq=False)
+class ControlPort(ServerFactory):
+    """Makes a session of each client that is let in, and knows those that are inside.
+
+    :param application: what new sessions are of; running ones keep theirs.
+    :param drain: how long transfers may go on when it closes for good, in seconds.
+    :param numbers: gives each session its number.
+    """
+
+    noisy = False
+
+    reactor: Reactor = attrs.field(repr=False)
+    application: Application
+    drain: float
+    numbers: Iterator[int] = attrs.field(repr=False)
+    listening: IListeningPort | None = attrs.field(default=None, init=False, repr=False)
+    _newcomers: set[Newcomer] = attrs.field(factory=set, init=False, repr=False)
+    _turned_away: set[Side] = attrs.field(factory=set, init=False, repr=False)
+    _relays: dict[Relay, Address] = attrs.field(factory=dict, init=False, repr=False)
+    _empty: Deferred[None] | None = attrs.field(default=None, init=False, repr=False)
+
+    @property
+    def sessions(self) -> int:
+        """How many are inside."""
+        return len(self._relays)
+
+    def logPrefix(self) -> str:
+        """What Twisted's own log lines call it."""
+        return self.application.name
+
+    def buildProtocol(self, addr: IAddress | None) -> Arrival:
+        return Arrival(self._came)
+
+    def _came(self, connection: socket.socket, peer: SocketAddress) -> None:
+        if self.application.is_proxy(peer_address(peer[0])):
+            self._newcomers.add(Newcomer(self.reactor, connection, peer, self._introduced, self._refuse))
+        else:
+            self._welcome(connection, peer, None)
+
+    def _introduced(self, newcomer: Newcomer, ends: ProxyInfo | None) -> None:
+        self._newcomers.remove(newcomer)
+        self._welcome(newcomer.release(), newcomer.peer, ends)
+
+    def _refuse(self, newcomer: Newcomer, reason: str | None) -> None:
+        self._newcomers.remove(newcomer)
+        newcomer.release().close()
+        if reason is not None:
+            fields = {"proxy": str(peer_address(newcomer.peer[0])), "reason": reason}
+            self.application.note("proxyHeaderRefused", fields)
+
+    def _welcome(self, connection: socket.socket, peer: SocketAddress, ends: ProxyInfo | None) -> None:
+        """Begins the session of a client whose address is known now, or turns it away.
+
+        :param ends: what its PROXY header told; None where the connection is its own.
+        """
+        client = peer_address(peer[0]) if ends is None else ends.client[0]
+        refusal = self.application.guard.admit(client)
+        if refusal is not None:
+            self._turn_away(connection, client, refusal)
+            return
+        relay = Relay(self.reactor, self.application, next(self.numbers), self._gone)
+        self._relays[relay] = client
+        relay.start(Leg(self.reactor, connection), peer, ends)
+
+    def shut(self) -> None:
+        """Lets nobody in any more; those inside go on."""
+        if self.listening is not None:
+            self.listening.stopListening()
+            self.listening = None
+
+    def clear(self) -> Deferred[None]:
+        """Lets nobody in any more and sends all out: at once, or at the end of their transfer. Fires when empty."""
+        self.shut()
+        for newcomer in self._newcomers:
+            newcomer.release().close()
+        self._newcomers.clear()
+        for side in tuple(self._turned_away):
+            side.abort()
+        for relay in tuple(self._relays):
+            relay.tell(Draining())
+        if not self._relays:
+            return succeed(None)
+        late = self.reactor.callLater(self.drain, self.hurry)
+        self._empty = Deferred()
+        return self._empty.addBoth(lambda _: late.cancel() if late.active() else None)
+
+    def hurry(self) -> None:
+        """Ends every session inside now, its transfer with it."""
+        for relay in tuple(self._relays):
+            relay.tell(Stopped())
+            relay.cut()
+
+    def _turn_away(self, connection: socket.socket, client: Address, refusal: Refusal) -> None:
+        application = self.application
+        if refusal.noted:
+            fields = {"client": str(client), "reason": refusal.reason.value}
+            network = {} if refusal.network is None else {"network": refusal.network}
+            application.note("clientFiltered", {**fields, **network})
+        # A reply in the clear means nothing to a client that speaks TLS from the first byte.
+        if refusal.words is None or application.tls.implicit or len(self._turned_away) == MAX_TURNED_AWAY:
+            connection.close()
+            return
+        side = Side(self.reactor, Farewell(self._turned_away.discard), Leg(self.reactor, connection), str(client))
+        self._turned_away.add(side)
+        side.send(Reply.of(421, refusal.words).render())
+        side.close()
+
+    def _gone(self, relay: Relay) -> None:
+        relay.application.guard.leave(self._relays.pop(relay))
+        if not self._relays and self._empty is not None:
+            empty, self._empty = self._empty, None
+            empty.callback(None)

@@ -1,0 +1,29 @@
+"""Programs that a test cannot do without: our servers, and any client on the path."""
+
+import functools
+import os
+import shutil
+
+import pytest
+
+from tests.kit.servers.daemons import DAEMONS
+from tests.kit.servers.world import obstacle
+
+
+@functools.cache
+def missing(name: str) -> str | None:
+    """Why the program cannot be used here, or None when it can."""
+    for daemon in DAEMONS:
+        if daemon.name == name:
+            if not daemon.path.exists():
+                return f"{name} is not at {daemon.path}: run .ci/fetch-servers"
+            return obstacle()
+    return None if shutil.which(name) else f"{name} is not installed"
+
+
+def require(name: str) -> None:
+    """Skip the test that cannot have the program; in CI, where everything is installed, fail it."""
+    if reason := missing(name):
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
