@@ -5,6 +5,7 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 
 from gateway.data import pump
+from gateway.ftp import streams
 from gateway.guard import clients
 from gateway.net import proxy_header as proxy
 from gateway.relay import control_port, relay
@@ -38,10 +39,10 @@ _limits = {
     "max-events": relay.MAX_EVENTS,
     "max-turned-away": control_port.MAX_TURNED_AWAY,
     "max-clients": clients.MAX_CLIENTS,
-    "max-command": relay.MAX_COMMAND,
-    "max-reply-line": relay.MAX_REPLY_LINE,
-    "max-reply-lines": relay.MAX_REPLY_LINES,
-    "max-reply": relay.MAX_REPLY,
+    "max-command": streams.MAX_COMMAND,
+    "max-reply-line": streams.MAX_REPLY_LINE,
+    "max-reply-lines": streams.MAX_REPLY_LINES,
+    "max-reply": streams.MAX_REPLY,
     "proxy-deadline": f"{proxy.DEADLINE:g}",
     "exposure": 1.6,  # tests/docs/test_units.py holds it to the unit
 }

@@ -14,10 +14,7 @@ from gateway.addresses import Address, SocketAddress, peer_address
 from gateway.data.bandwidth import Throttles
 from gateway.data.channel import DataChannel, Ending, Route, Usage
 from gateway.data.range import OpenRange
-from gateway.ftp.commands import TLS_ALERT, TLS_HANDSHAKE, Command
-from gateway.ftp.lines import LineReader, Unclean
-from gateway.ftp.replies import NotFTP, ReplyAssembler
-from gateway.ftp.telnet import TelnetFilter
+from gateway.ftp.commands import TLS_ALERT, TLS_HANDSHAKE
 from gateway.net import proxy_header as proxy
 from gateway.net.leg import Leg
 from gateway.net.names import Attempt, dial
@@ -29,13 +26,10 @@ from gateway.relay.sides import Side
 from gateway.session import actions as do
 from gateway.session import events as on
 from gateway.session.judge import Judge, Setting
+from gateway.session.reading import Reading
 from gateway.tls.to_clients import SessionTLS, resumed
 from gateway.tls.to_origin import OriginSession
 
-MAX_COMMAND = 4096  # bytes of a command line
-MAX_REPLY_LINE = 8192
-MAX_REPLY_LINES = 1000
-MAX_REPLY = 1024 * 1024
 MAX_EVENTS = 100  # of one name that a session has written down, but for those of _ALWAYS_TOLD
 MAX_OPAQUE_CHANNELS = 64  # data channels at once of a session that cannot be read
 
@@ -61,12 +55,7 @@ class Relay:
     _dialling: Attempt | None = attrs.field(default=None, init=False, repr=False)
     _judge: Judge = attrs.field(init=False)
     _deadlines: Deadlines = attrs.field(init=False, repr=False)
-    _telnet: TelnetFilter = attrs.field(factory=TelnetFilter, init=False, repr=False)
-    _commands: LineReader = attrs.field(factory=lambda: LineReader(MAX_COMMAND), init=False, repr=False)
-    _reply_lines: LineReader = attrs.field(factory=lambda: LineReader(MAX_REPLY_LINE), init=False, repr=False)
-    _replies: ReplyAssembler = attrs.field(
-        factory=lambda: ReplyAssembler(MAX_REPLY_LINES, MAX_REPLY), init=False, repr=False
-    )
+    _reading: Reading = attrs.field(factory=Reading, init=False, repr=False)
     _events: list[on.Event] = attrs.field(factory=list, init=False, repr=False)
     _working: bool = attrs.field(default=False, init=False)
     _data: Passage | None = attrs.field(default=None, init=False, repr=False)
@@ -130,12 +119,10 @@ class Relay:
         """Bytes came on a control connection."""
         if self._opaque is not None:
             self._opaque_received(self._opaque, side, data)
-        elif side is not self._client:
-            self._reply_lines.feed(data)
-        elif self._commands.empty and (data[0] == TLS_HANDSHAKE or data.startswith(proxy.SIGNATURE)):
-            self._events.append(on.ForeignReceived())
+        elif side is self._client:
+            self._reading.commands.feed(data)
         else:
-            self._commands.feed(self._telnet.strip(data))
+            self._reading.replies.feed(data)
         self._work()
 
     def secured(self, side: Side) -> None:
@@ -195,29 +182,7 @@ class Relay:
             return self._events.pop(0)
         if self._judge.ended or self._client.full or self._opaque is not None:
             return None
-        if self._reply_lines.waiting and (event := self._next_reply()) is not None:
-            return event
-        return self._next_command() if self._commands.waiting and self._judge.hungry else None
-
-    def _next_reply(self) -> on.Event | None:
-        while (line := self._reply_lines.next_line()) is not None:
-            if line is Unclean.TOO_LONG:
-                return on.OriginBroke("reply line too long")
-            if isinstance(line, Unclean):
-                return on.OriginBroke(f"reply not clean: {line.value}")
-            try:
-                reply = self._replies.feed(line)
-            except NotFTP as error:
-                return on.OriginBroke(str(error))
-            if reply is not None:
-                return on.ReplyReceived(reply)
-        return on.OriginBroke("reply line too long") if self._reply_lines.overflowing else None
-
-    def _next_command(self) -> on.Event | None:
-        line = self._commands.next_line()
-        if line is None:
-            return None
-        return on.UncleanReceived(line) if isinstance(line, Unclean) else on.CommandReceived(Command.parse(line))
+        return self._reading.next(self._judge.hungry)
 
     # Actions
 
@@ -315,7 +280,7 @@ class Relay:
 
     def _start_client_tls(self, data: bytes) -> None:
         assert self.application.client_tls is not None
-        if self._client_is_ahead:
+        if self._reading.commands.ahead:
             self._events.append(on.Injected())
             return
         self._client.send(data)
@@ -324,7 +289,7 @@ class Relay:
 
     def _start_origin_tls(self) -> None:
         assert self.application.origin_tls is not None and self._origin is not None
-        if not self._reply_lines.empty:
+        if self._reading.replies.ahead:
             self._events.append(on.Injected())
             return
         self._origin_tls = self.application.origin_tls.session()
@@ -334,14 +299,9 @@ class Relay:
         assert self._client_tls is not None
         return Handshake(self._client_tls.accept, _must_resume if self.application.data_resumption else _may_be_new)
 
-    @property
-    def _client_is_ahead(self) -> bool:
-        """Whether anything came behind the client's last command, be it a Telnet command."""
-        return not self._commands.empty or not self._telnet.ends_in_text
-
     def _go_opaque(self, data: bytes) -> None:
         application = self.application
-        if self._client_is_ahead or not self._reply_lines.empty:
+        if self._reading.commands.ahead or self._reading.replies.ahead:
             self._events.append(on.Injected())
             return
         self._opaque = OpenRange(

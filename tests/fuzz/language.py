@@ -17,8 +17,9 @@ with atheris.instrument_imports(include=["gateway", "proxyprotocol"]):
     from gateway.ftp.addresses import parse_227, parse_229, render_227, render_229
     from gateway.ftp.commands import Command
     from gateway.ftp.lines import LineReader, Unclean
-    from gateway.ftp.replies import NotFTP, Reply, ReplyAssembler, features
+    from gateway.ftp.replies import NotFTP, Reply, features
     from gateway.ftp.scrub import Scrubber
+    from gateway.ftp.streams import CommandStream, Foreign, ReplyStream
     from gateway.ftp.telnet import TelnetFilter
     from gateway.net import proxy_header as proxy
 
@@ -45,15 +46,25 @@ def lines(*pieces: bytes) -> list[bytes | Unclean]:
 
 
 def replies(*pieces: bytes) -> list[Reply]:
-    """What an assembler makes of their lines, up to the first that is none."""
-    assembler, found = ReplyAssembler(8, 256), list[Reply]()
-    for line in lines(*pieces):
+    """What a stream makes of them, up to the first that is no reply."""
+    stream, found = ReplyStream(LIMIT, 8, 256), list[Reply]()
+    for piece in pieces:
+        stream.feed(piece)
         try:
-            reply = None if isinstance(line, Unclean) else assembler.feed(line)
+            while (reply := stream.next()) is not None:
+                found.append(reply)
         except NotFTP:
             break
-        if reply is not None:
-            found.append(reply)
+    return found
+
+
+def commands(*pieces: bytes) -> list[Command | Unclean | Foreign]:
+    """What a stream makes of them."""
+    stream, found = CommandStream(LIMIT), list[Command | Unclean | Foreign]()
+    for piece in filter(None, pieces):
+        stream.feed(piece)
+        while (one := stream.next()) is not None:
+            found.append(one)
     return found
 
 
@@ -82,12 +93,14 @@ def try_telnet(data: bytes) -> None:
 
 
 def try_commands(data: bytes) -> None:
-    """What is sent on reads as what was read."""
-    for line in lines(data):
-        if not isinstance(line, Unclean):
-            command = Command.parse(line)
-            assert lines(command.render()) in ([command.render()[:-2]], [Unclean.TOO_LONG])
-            assert Command.parse(command.render()[:-2]) == command
+    """Pieces do not matter, but where another protocol may begin; what is sent on reads as what was read."""
+    first, second = halves(data)
+    whole, parts = commands(first + second), commands(first, second)
+    assert whole == parts or any(isinstance(one, Foreign) for one in (*whole, *parts))
+    for command in whole:
+        if isinstance(command, Command):
+            again = commands(command.render().replace(b"\xff", b"\xff\xff"))
+            assert again in ([command], [Unclean.TOO_LONG]) or command.verb[:1] == b"\x16"
             assert command.verb == command.verb.upper() and not set(b" \t") & set(command.verb)
 
 

@@ -24,8 +24,8 @@ from gateway.session.client_tls import Requirement, TLSTerms
 from gateway.session.judge import Setting
 from gateway.session.policy import Policy
 from tests.kit.pieces import cut, pieces
+from tests.unit.session.dialogue import Dialogue
 from tests.unit.session.playbook import SETTING
-from tests.unit.session.wire import Wire
 from tests.unit.session.world import Choices, Step, World
 
 SETTINGS = [
@@ -230,9 +230,9 @@ def origin(line: bytes) -> bytes:
 @given(pieces(BYTES), st.integers(1, 9))
 def test_pieces_do_not_matter(stream_and_parts: tuple[bytes, list[bytes]], size: int) -> None:
     stream, parts = stream_and_parts
-    whole = Wire(origin, lambda data: [data]).run([stream])
-    singly = Wire(origin, lambda data: cut(data, range(len(data)))).run(cut(stream, range(len(stream))))
-    random = Wire(origin, lambda data: cut(data, range(0, len(data), size))).run(parts)
+    whole = Dialogue(origin, lambda data: [data]).run([stream])
+    singly = Dialogue(origin, lambda data: cut(data, range(len(data)))).run(cut(stream, range(len(stream))))
+    random = Dialogue(origin, lambda data: cut(data, range(0, len(data), size))).run(parts)
     assert whole == singly == random
     to_client, to_origin = whole
     assert not any(address in to_client for address in (b"198.51.100.1", b"198,51,100,1")), "law 3"

@@ -1,4 +1,4 @@
-"""A session at the end of two wires: bytes in, in any pieces, and bytes out. Its origin answers at once, in order."""
+"""A judge at the end of two streams: bytes in, in any pieces, and bytes out. Its origin answers at once, in order."""
 
 from __future__ import annotations
 
@@ -8,19 +8,16 @@ from ipaddress import IPv4Address, ip_address
 
 import attrs
 
-from gateway.ftp.commands import Command
-from gateway.ftp.lines import LineReader, Unclean
-from gateway.ftp.replies import NotFTP, ReplyAssembler
-from gateway.ftp.telnet import TelnetFilter
 from gateway.session import actions as do
 from gateway.session import events as on
 from gateway.session.events import Towards
 from gateway.session.judge import Judge, Setting
+from gateway.session.reading import Reading
 from tests.unit.session.playbook import ORIGIN, SETTING
 
 
 @attrs.define(eq=False)
-class Wire:
+class Dialogue:
     """What a relay does with bytes, without the sockets.
 
     :param answer: what the origin says to a line, ends of lines included.
@@ -32,24 +29,21 @@ class Wire:
     setting: Setting = SETTING
     to_client: bytes = b""
     to_origin: bytes = b""
-    session: Judge = attrs.field(init=False)
-    _telnet: TelnetFilter = attrs.field(factory=TelnetFilter, init=False)
-    _commands: LineReader = attrs.field(factory=lambda: LineReader(4096), init=False)
-    _reply_lines: LineReader = attrs.field(factory=lambda: LineReader(8192), init=False)
-    _replies: ReplyAssembler = attrs.field(factory=lambda: ReplyAssembler(1000, 1 << 20), init=False)
+    judge: Judge = attrs.field(init=False)
+    _reading: Reading = attrs.field(factory=Reading, init=False)
     _events: deque[on.Event] = attrs.field(factory=deque, init=False)
     _from_origin: deque[bytes] = attrs.field(factory=deque, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.session = Judge(self.setting)
+        self.judge = Judge(self.setting)
 
     def run(self, pieces: list[bytes]) -> tuple[bytes, bytes]:
         """What the client and the origin get where the client sends these pieces."""
         self._events += (on.Started(), on.OriginConnected(ip_address(ORIGIN)))
         self._says(b"220 Ready at " + ORIGIN.encode() + b"\r\n")
         self._work()
-        for piece in pieces:
-            self._commands.feed(self._telnet.strip(piece))
+        for piece in filter(None, pieces):
+            self._reading.commands.feed(piece)
             self._work()
         return self.to_client, self.to_origin
 
@@ -57,31 +51,16 @@ class Wire:
         self._from_origin += self.cut(data)
 
     def _work(self) -> None:
-        while not self.session.ended and (event := self._next_event() or self._next_reply() or self._next_command()):
-            for action in self.session.receive(event):
+        while not self.judge.ended and (event := self._next_event()) is not None:
+            for action in self.judge.receive(event):
                 self._perform(action)
 
     def _next_event(self) -> on.Event | None:
-        return self._events.popleft() if self._events else None
-
-    def _next_reply(self) -> on.Event | None:
-        while True:
-            while (line := self._reply_lines.next_line()) is not None:
-                try:
-                    reply = None if isinstance(line, Unclean) else self._replies.feed(line)
-                except NotFTP as error:
-                    return on.OriginBroke(str(error))
-                if reply is not None:
-                    return on.ReplyReceived(reply)
-            if not self._from_origin:
-                return None
-            self._reply_lines.feed(self._from_origin.popleft())
-
-    def _next_command(self) -> on.Event | None:
-        line = self._commands.next_line() if self.session.hungry else None
-        if line is None:
-            return None
-        return on.UncleanReceived(line) if isinstance(line, Unclean) else on.CommandReceived(Command.parse(line))
+        if self._events:
+            return self._events.popleft()
+        while (event := self._reading.next(hungry=False)) is None and self._from_origin:
+            self._reading.replies.feed(self._from_origin.popleft())
+        return event or self._reading.next(self.judge.hungry)
 
     def _perform(self, action: do.Action) -> None:
         match action:

@@ -1,0 +1,125 @@
+"""The two byte streams of a control connection: a client's commands, and an origin's replies.
+
+A stream is fed any pieces of bytes and gives one command or reply at a time, so that its reader can stop between any
+two. A stream holds no more than one read and one line, or one reply that is not complete.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import attrs
+
+from gateway.ftp.commands import TLS_HANDSHAKE, Command
+from gateway.ftp.lines import LineReader, Unclean
+from gateway.ftp.replies import NotFTP, Reply, ReplyAssembler
+from gateway.ftp.telnet import TelnetFilter
+
+MAX_COMMAND = 4096  # bytes of a command line
+MAX_REPLY_LINE = 8192  # bytes
+MAX_REPLY_LINES = 1000
+MAX_REPLY = 1024 * 1024  # bytes of one reply
+
+
+class Foreign(enum.Enum):
+    """Another protocol's first bytes, where a command should begin."""
+
+    TLS = bytes([TLS_HANDSHAKE])
+    PROXY_HEADER = b"\r\n\r\n\0\r\nQUIT\n"  # version 2; version 1 is an unknown command
+
+
+@attrs.define
+class CommandStream:
+    """A client's commands: Telnet is taken out, lines are split, verbs are parsed.
+
+    :param limit: the longest command line, in bytes.
+    """
+
+    limit: int = MAX_COMMAND
+    _telnet: TelnetFilter = attrs.field(factory=TelnetFilter, init=False, repr=False)
+    _lines: LineReader = attrs.field(init=False, repr=False)
+    _foreign: Foreign | None = attrs.field(default=None, init=False)
+
+    @_lines.default
+    def _no_lines(self) -> LineReader:
+        return LineReader(self.limit)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there may be a command: bytes came since there was none."""
+        return self._lines.waiting or self._foreign is not None
+
+    @property
+    def ahead(self) -> bool:
+        """Whether anything came behind the last command, even a Telnet command alone."""
+        return not self._lines.empty or not self._telnet.ends_in_text or self._foreign is not None
+
+    def feed(self, data: bytes) -> None:
+        """Takes the client's next bytes; at least one."""
+        if self._foreign is None and self._lines.empty:
+            self._foreign = next((one for one in Foreign if data.startswith(one.value)), None)
+        if self._foreign is None:
+            self._lines.feed(self._telnet.strip(data))
+
+    def next(self) -> Command | Unclean | Foreign | None:
+        """The next command, or the reason why its line was dropped; None until more arrives."""
+        if self._foreign is not None:
+            foreign, self._foreign = self._foreign, None
+            return foreign
+        line = self._lines.next_line()
+        return line if line is None or isinstance(line, Unclean) else Command.parse(line)
+
+
+@attrs.define
+class ReplyStream:
+    """An origin's replies, each complete.
+
+    :param limit: the longest line, in bytes.
+    :param max_lines: the most lines in one reply.
+    :param max_bytes: the most bytes in one reply.
+    """
+
+    limit: int = MAX_REPLY_LINE
+    max_lines: int = MAX_REPLY_LINES
+    max_bytes: int = MAX_REPLY
+    _lines: LineReader = attrs.field(init=False, repr=False)
+    _assembler: ReplyAssembler = attrs.field(init=False, repr=False)
+
+    @_lines.default
+    def _no_lines(self) -> LineReader:
+        return LineReader(self.limit)
+
+    @_assembler.default
+    def _no_replies(self) -> ReplyAssembler:
+        return ReplyAssembler(self.max_lines, self.max_bytes)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there may be a reply: bytes came since there was none."""
+        return self._lines.waiting
+
+    @property
+    def ahead(self) -> bool:
+        """Whether anything came behind the last reply."""
+        return not self._lines.empty
+
+    def feed(self, data: bytes) -> None:
+        """Takes the origin's next bytes."""
+        self._lines.feed(data)
+
+    def next(self) -> Reply | None:
+        """The next reply; None until more arrives.
+
+        :raises NotFTP: where the origin sent no reply, or one past the limits; the stream is of no more use then.
+        """
+        while (line := self._lines.next_line()) is not None:
+            if line is Unclean.TOO_LONG:
+                raise NotFTP("reply line too long")
+            if isinstance(line, Unclean):
+                raise NotFTP(f"reply not clean: {line.value}")
+            reply = self._assembler.feed(line)
+            if reply is not None:
+                return reply
+        if self._lines.overflowing:
+            raise NotFTP("reply line too long")
+        return None

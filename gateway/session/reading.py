@@ -1,0 +1,43 @@
+"""What both ends of a control connection say, as the judge's events."""
+
+from __future__ import annotations
+
+import attrs
+
+from gateway.ftp.commands import Command
+from gateway.ftp.lines import Unclean
+from gateway.ftp.replies import NotFTP
+from gateway.ftp.streams import CommandStream, ReplyStream
+from gateway.session import events as on
+
+
+@attrs.define
+class Reading:
+    """Both streams of one session. Replies come first: they may be awaited by commands that wait already."""
+
+    commands: CommandStream = attrs.field(factory=CommandStream)
+    replies: ReplyStream = attrs.field(factory=ReplyStream)
+
+    def next(self, hungry: bool) -> on.Event | None:
+        """The next event; None until more arrives.
+
+        :param hungry: whether the judge takes commands now.
+        """
+        if self.replies.waiting and (event := self._next_reply()) is not None:
+            return event
+        return self._next_command() if hungry and self.commands.waiting else None
+
+    def _next_reply(self) -> on.Event | None:
+        try:
+            reply = self.replies.next()
+        except NotFTP as error:
+            return on.OriginBroke(str(error))
+        return None if reply is None else on.ReplyReceived(reply)
+
+    def _next_command(self) -> on.Event | None:
+        found = self.commands.next()
+        if isinstance(found, Command):
+            return on.CommandReceived(found)
+        if isinstance(found, Unclean):
+            return on.UncleanReceived(found)
+        return None if found is None else on.ForeignReceived()
