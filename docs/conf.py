@@ -8,7 +8,7 @@ from gateway.data import pump
 from gateway.ftp import streams
 from gateway.guard import clients
 from gateway.net import proxy_header as proxy
-from gateway.relay import control_port, relay
+from gateway.relay import control_port, notes
 from gateway.session import judge
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
@@ -19,7 +19,7 @@ author = "The protected FTP gateway developers"
 copyright = f"2026, {author}"
 version = release = installed_version("protected-ftp-gateway")
 
-extensions = ["configuration", "performance", "states"]
+extensions = ["configuration", "events", "performance", "states"]
 exclude_patterns = ["_build"]
 highlight_language = "none"  # what is a program says so
 smartquotes = False  # what is typed is shown
@@ -36,7 +36,7 @@ _limits = {
     "grows-at": pump.BUFFER // 1024,
     "max-unclean": judge.MAX_UNCLEAN,
     "max-unknown": judge.MAX_UNKNOWN,
-    "max-events": relay.MAX_EVENTS,
+    "max-events": notes.MAX_EVENTS,
     "max-turned-away": control_port.MAX_TURNED_AWAY,
     "max-clients": clients.MAX_CLIENTS,
     "max-command": streams.MAX_COMMAND,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import encodings.idna  # noqa: F401  # what resolves a name imports it when it is needed, too late behind --chroot
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from itertools import count
 
 import attrs
@@ -29,6 +29,7 @@ from gateway.guard.admission import Known
 from gateway.guard.counts import Sessions
 from gateway.net.reactor import Reactor
 from gateway.observe.journal import Journal, JSONLinesSink, LogSink
+from gateway.observe.records import Record
 from gateway.observe.systemd import notify, notify_reloading
 from gateway.relay.control_port import ControlPort
 from gateway.relay.public import PublicAddress
@@ -233,8 +234,10 @@ class Gateway(Service):
                 public.start(self.reactor.nameResolver, self.reactor)
         self._publics = publics
 
-    def _note(self, name: str, fields: Mapping[str, object]) -> None:
-        self._journal.note(name, fields)
+    def _note(
+        self, record: Record, session: int | None = None, client: str | None = None, application: str | None = None
+    ) -> None:
+        self._journal.note(record, application, session, client)
 
     def _bandwidth(self, wanted: config.Application) -> Bandwidth:
         """Where a reload does not change it, new sessions share it with those that run."""

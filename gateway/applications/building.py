@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from gateway.guard.access import AccessRule, AccessRules
 from gateway.guard.admission import Guard, Known, Limits
 from gateway.guard.logins import LoginLimits
 from gateway.net import proxy_header as proxy
+from gateway.observe.records import Note, TLSFailed, TLSSide
 from gateway.relay.application import Application
 from gateway.relay.public import PublicAddress
 from gateway.session.client_tls import Requirement, TLSTerms
@@ -56,7 +57,7 @@ class Shared:
 
     data_ports: DataPorts
     publics: Mapping[str, PublicAddress]
-    note: Callable[[str, Mapping[str, object]], None]
+    note: Callable[..., None]
 
 
 def guard(wanted: config.Application, all_sessions: int, known: Known) -> Guard:
@@ -88,8 +89,7 @@ def application(wanted: config.Application, shared: Shared, guard: Guard, bandwi
     """
     timeouts, commands, tls, headers = wanted.timeouts, wanted.commands, wanted.tls, wanted.proxy_protocol
 
-    def note(name: str, fields: Mapping[str, object]) -> None:
-        shared.note(name, {"application": wanted.name, **fields})
+    note: Note = partial(shared.note, application=wanted.name)
 
     return Application(
         name=wanted.name,
@@ -116,7 +116,7 @@ def application(wanted: config.Application, shared: Shared, guard: Guard, bandwi
         control_header=_HEADERS[headers.send_control],
         data_header=_HEADERS[headers.send_data],
         tls=_terms(tls),
-        client_tls=_client_tls(tls, lambda reason: note("tlsError", {"side": "certificate", "reason": reason})),
+        client_tls=_client_tls(tls, lambda reason: note(TLSFailed(TLSSide.CERTIFICATE, reason))),
         origin_tls=_origin_tls(tls, wanted.origin.host),
         guard=guard,
         data_resumption=tls.data_session_reuse is DataSessionReuse.REQUIRED,

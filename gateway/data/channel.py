@@ -74,7 +74,10 @@ class Route:
 
 @attrs.frozen
 class Usage:
-    """What became of a data channel. Bytes as handed to each side's socket; duration in seconds from its opening."""
+    """What became of a data channel. Bytes as handed to each side's socket; duration in seconds from its opening.
+
+    :param relayed: whether both sides were there and bytes could pass.
+    """
 
     ending: Ending
     public_port: int
@@ -83,6 +86,7 @@ class Usage:
     to_origin: int
     duration: float
     reason: str
+    relayed: bool
 
 
 class Owner(Protocol):
@@ -411,7 +415,10 @@ class DataChannel:
         for flow in flows:
             if flow is not None:
                 flow.pump.close()
+        relayed = self._to_client is not None
         self._dial = self._to_client = self._to_origin = None  # each holds this channel
         duration = self.reactor.seconds() - self._opened
         port = self.route.public[1]
-        self.owner.data_ended(Usage(ending, port, self._client_address, to_client, to_origin, duration, reason))
+        self.owner.data_ended(
+            Usage(ending, port, self._client_address, to_client, to_origin, duration, reason, relayed)
+        )

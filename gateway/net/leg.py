@@ -48,6 +48,11 @@ class Leg:
             return False
         return True
 
+    @property
+    def tls(self) -> tuple[str, str] | None:
+        """The version and the cipher of its TLS; None in the clear."""
+        return None
+
     def watch_reads(self, on: bool) -> None:
         """Whether ``readable`` is called."""
         if on:

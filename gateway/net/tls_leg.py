@@ -82,6 +82,10 @@ class TLSLeg(Leg):
         self.broken = lambda: done(_LOST)
         go_on()
 
+    @property
+    def tls(self) -> tuple[str, str] | None:
+        return self.connection.get_protocol_version_name(), self.connection.get_cipher_name() or ""
+
     def watch_reads(self, on: bool) -> None:
         self._reads = on
         self._watch()

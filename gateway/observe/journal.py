@@ -1,4 +1,4 @@
-"""Events: one record for each thing that an operator may want to know, fanned out to sinks."""
+"""The journal: stamps each event, and writes it to every sink."""
 
 from __future__ import annotations
 
@@ -14,22 +14,36 @@ from typing import TextIO
 import attrs
 from twisted.logger import Logger
 
-Record = Mapping[str, object]
-Sink = Callable[[Record], None]
+from gateway.observe.records import Record
+
+Line = Mapping[str, object]
+Sink = Callable[[Line], None]
 
 
 @attrs.frozen
 class Journal:
-    """Writes events down."""
+    """Writes events down.
+
+    :param sinks: each is given every event as its fields, in the order in which they are to be written.
+    """
 
     sinks: Sequence[Sink]
 
-    def note(self, name: str, fields: Mapping[str, object]) -> None:
-        """One event: its name, and what is known of it. Never a password."""
+    def note(
+        self, record: Record, application: str | None = None, session: int | None = None, client: str | None = None
+    ) -> None:
+        """Writes one event, with the time and with that which it belongs to."""
         time = datetime.now(UTC).isoformat(timespec="milliseconds")
-        record = {"time": time.replace("+00:00", "Z"), "event": name, **fields}
+        line: dict[str, object] = {"time": time.replace("+00:00", "Z"), "event": record.name}
+        if application is not None:
+            line["application"] = application
+        if session is not None:
+            line["session"] = session
+        if client is not None:
+            line["client"] = client
+        line |= record.fields()
         for sink in self.sinks:
-            sink(record)
+            sink(line)
 
 
 @attrs.frozen
@@ -38,9 +52,9 @@ class LogSink:
 
     log: Logger = attrs.field(factory=lambda: Logger("gateway"))
 
-    def __call__(self, record: Record) -> None:
-        words = [f"[{record.get('application', 'gateway')}]", str(record["event"])]  # an event need not be of one
-        for key, value in record.items():
+    def __call__(self, line: Line) -> None:
+        words = [f"[{line.get('application', 'gateway')}]", str(line["event"])]
+        for key, value in line.items():
             if value is not None and key not in _SAID:
                 words.append(f"{key}={_quoted(value)}")
         self.log.info("{line}", line=" ".join(words))  # one field, since Twisted formats each anew
@@ -61,9 +75,9 @@ class JSONLinesSink:
     stream: TextIO
     log: Logger = attrs.field(factory=lambda: Logger("gateway"), repr=False)
 
-    def __call__(self, record: Record) -> None:
+    def __call__(self, line: Line) -> None:
         try:
-            self.stream.write(json.dumps(record) + "\n")
+            self.stream.write(json.dumps(line) + "\n")
             self.stream.flush()
         except OSError as error:  # a full disk is no reason to cut a session
             self.log.error("events.path: cannot write an event: {reason}", reason=error.strerror)

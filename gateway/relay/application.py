@@ -12,6 +12,7 @@ from gateway.data.bandwidth import Bandwidth
 from gateway.data.port import DataPorts
 from gateway.guard.admission import Guard
 from gateway.net.proxy_header import ProxyInfo
+from gateway.observe.records import Note
 from gateway.relay.public import PublicAddress
 from gateway.session.client_tls import TLSTerms
 from gateway.session.events import Deadline
@@ -67,7 +68,7 @@ class Application:
     origin_tls: OriginTLS | None
     guard: Guard
     data_resumption: bool
-    note: Callable[[str, Mapping[str, object]], None]
+    note: Note
 
     def is_proxy(self, address: Address) -> bool:
         """Whether connections from this address begin with a PROXY header."""

@@ -18,6 +18,7 @@ from gateway.net.names import Arrival
 from gateway.net.proxy_header import ProxyInfo
 from gateway.net.reactor import Reactor
 from gateway.net.reception import Newcomer
+from gateway.observe.records import ClientFiltered, ProxyHeaderRefused
 from gateway.relay.application import Application
 from gateway.relay.farewell import Farewell
 from gateway.relay.relay import Relay
@@ -76,8 +77,7 @@ class ControlPort(ServerFactory):
         self._newcomers.remove(newcomer)
         newcomer.release().close()
         if reason is not None:
-            fields = {"proxy": str(peer_address(newcomer.peer[0])), "reason": reason}
-            self.application.note("proxyHeaderRefused", fields)
+            self.application.note(ProxyHeaderRefused(str(peer_address(newcomer.peer[0])), reason))
 
     def _welcome(self, connection: socket.socket, peer: SocketAddress, ends: ProxyInfo | None) -> None:
         """Begins the session of a client whose address is known now, or turns it away.
@@ -124,9 +124,7 @@ class ControlPort(ServerFactory):
     def _turn_away(self, connection: socket.socket, client: Address, refusal: Refusal) -> None:
         application = self.application
         if refusal.noted:
-            fields = {"client": str(client), "reason": refusal.reason.value}
-            network = {} if refusal.network is None else {"network": refusal.network}
-            application.note("clientFiltered", {**fields, **network})
+            application.note(ClientFiltered(refusal.reason.value, refusal.network), client=str(client))
         # A reply in the clear means nothing to a client that speaks TLS from the first byte.
         if refusal.words is None or application.tls.implicit or len(self._turned_away) == MAX_TURNED_AWAY:
             connection.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from ipaddress import IPv4Address
 
 import attrs
@@ -17,6 +17,8 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.task import LoopingCall
 from zope.interface import implementer
+
+from gateway.observe.records import Note, PublicAddressChanged, PublicAddressUnresolved
 
 INTERVAL = 60.0  # seconds between two resolutions
 
@@ -32,7 +34,7 @@ class PublicAddress:
     """
 
     host: str
-    note: Callable[[str, Mapping[str, object]], None] = attrs.field(repr=False)
+    note: Note = attrs.field(repr=False)
     address: IPv4Address | None = attrs.field(default=None, init=False)
     _loop: LoopingCall | None = attrs.field(default=None, init=False, repr=False)
     _failing: bool = attrs.field(default=False, init=False)
@@ -60,7 +62,7 @@ class PublicAddress:
     def _resolved(self, answers: list[IPv4Address]) -> None:
         if not answers:
             if not self._failing:
-                self.note("publicAddressUnresolved", {"host": self.host, "address": str(self.address or "")})
+                self.note(PublicAddressUnresolved(self.host, str(self.address or "")))
             self._failing = True
             return
         self._failing = False
@@ -68,8 +70,7 @@ class PublicAddress:
             return
         before, self.address = self.address, answers[0]
         if before is not None:
-            fields = {"host": self.host, "before": str(before), "address": str(self.address)}
-            self.note("publicAddressChanged", fields)
+            self.note(PublicAddressChanged(self.host, str(before), str(self.address)))
 
 
 @implementer(IResolutionReceiver)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import assert_never
 
 import attrs
@@ -20,8 +20,20 @@ from gateway.net.leg import Leg
 from gateway.net.names import Attempt, dial
 from gateway.net.reactor import Reactor
 from gateway.net.tls_leg import Handshake
+from gateway.observe.records import (
+    ClientBanned,
+    DataChannelEnded,
+    DataPortsUnavailable,
+    ProxyHeaderRefused,
+    Record,
+    StrangerRefused,
+    TLSFailed,
+    TLSSide,
+    TooManyDataChannels,
+)
 from gateway.relay.application import Application
 from gateway.relay.deadlines import Deadlines
+from gateway.relay.notes import Notes
 from gateway.relay.sides import Side
 from gateway.session import actions as do
 from gateway.session import events as on
@@ -30,12 +42,7 @@ from gateway.session.reading import Reading
 from gateway.tls.to_clients import SessionTLS, resumed
 from gateway.tls.to_origin import OriginSession
 
-MAX_EVENTS = 100  # of one name that a session has written down, but for those of _ALWAYS_TOLD
 MAX_OPAQUE_CHANNELS = 64  # data channels at once of a session that cannot be read
-
-
-# What there is once in a session, or belongs to a transfer.
-_ALWAYS_TOLD = frozenset({"connect", "clientBanned", "dataChannel", "eventsWithheld", "disconnect"})
 
 
 @attrs.define(eq=False)
@@ -62,7 +69,6 @@ class Relay:
     _passages: list[Passage] = attrs.field(factory=list, init=False, repr=False)
     _ends: proxy.ProxyInfo = attrs.field(init=False, repr=False)
     _client_address: Address = attrs.field(init=False)
-    _client_name: str = attrs.field(init=False, repr=False)
     _reached: Address = attrs.field(init=False, repr=False)  # what the client knows, be it a load balancer's
     _local: Address = attrs.field(init=False, repr=False)
     _left: bool = attrs.field(default=False, init=False, repr=False)
@@ -70,10 +76,8 @@ class Relay:
     _origin_tls: OriginSession | None = attrs.field(default=None, init=False, repr=False)
     _opaque: OpenRange | None = attrs.field(default=None, init=False, repr=False)
     _silent: tuple[Side | None, ...] = attrs.field(default=(), init=False, repr=False)  # owe the first byte of TLS
-    _via: str | None = attrs.field(default=None, init=False, repr=False)
-    _began: float = attrs.field(default=0.0, init=False, repr=False)
+    _notes: Notes = attrs.field(init=False, repr=False)
     _throttles: Throttles | None = attrs.field(init=False, repr=False)
-    _told: dict[str, int] = attrs.field(factory=dict, init=False, repr=False)  # how often, by the event's name
     _tarpit: IDelayedCall | None = attrs.field(default=None, init=False, repr=False)
 
     def start(self, leg: Leg, peer: SocketAddress, told: proxy.ProxyInfo | None) -> None:
@@ -81,7 +85,6 @@ class Relay:
 
         :param told: what its PROXY header told; None where the connection is its own.
         """
-        self._began = self.reactor.seconds()
         application = self.application
         self._deadlines = Deadlines(
             self.reactor, application.deadlines, lambda deadline: self.tell(on.DeadlinePassed(deadline))
@@ -91,7 +94,6 @@ class Relay:
         own = proxy.ProxyInfo((peer_address(peer[0]), peer[1]), (self._local, leg.socket.getsockname()[1]))
         self._ends = told or own
         self._client_address, self._reached = self._ends.client[0], self._ends.reached[0]
-        self._client_name = str(self._client_address)
         self._throttles = application.bandwidth.of_session()
         self._judge = Judge(
             Setting(
@@ -105,7 +107,8 @@ class Relay:
                 tls=application.tls,
             )
         )
-        self._via = None if told is None else str(own.client[0])
+        self._notes = Notes(application.note, self.number, str(self._client_address), self.reactor.seconds)
+        self._notes.connected(None if told is None else str(own.client[0]))
         self.tell(on.Started())
 
     def tell(self, event: on.Event) -> None:
@@ -127,7 +130,12 @@ class Relay:
 
     def secured(self, side: Side) -> None:
         """A control connection has TLS."""
-        self.tell(on.ClientSecured() if side is self._client else on.OriginSecured())
+        if side is self._client:
+            self._notes.client_tls = side.tls
+            self.tell(on.ClientSecured())
+        else:
+            self._notes.origin_tls = side.tls
+            self.tell(on.OriginSecured())
 
     def insecure(self, side: Side, reason: str) -> None:
         """A control connection could not have TLS, or not go on with it."""
@@ -197,8 +205,8 @@ class Relay:
                 self._deadlines.arm(deadline)
             case do.Disarm(deadline):
                 self._deadlines.disarm(deadline)
-            case do.Note(name, fields):
-                self.note(name, fields)
+            case do.Note(record):
+                self._notes(record)
             case do.ConnectOrigin():
                 self._connect()
             case do.OpenData(origin_port, public_port):
@@ -231,26 +239,15 @@ class Relay:
             case _:
                 assert_never(action)
 
-    def note(self, name: str, fields: Mapping[str, object]) -> None:
-        """Writes an event of this session down, unless there were too many of the kind: a scanner fills no disk."""
-        if name not in _ALWAYS_TOLD:
-            self._told[name] = told = self._told.get(name, 0) + 1
-            if told == MAX_EVENTS + 1:
-                self.note("eventsWithheld", {"of": name})
-            if told > MAX_EVENTS:
-                return
-        if name == "connect" and self._via is not None:
-            fields = {**fields, "proxy": self._via}
-        if name == "disconnect":
-            fields = {**fields, "duration": round(self.reactor.seconds() - self._began, 6)}
-        self.application.note(name, {"session": self.number, "client": self._client_name, **fields})
+    def note(self, record: Record) -> None:
+        """Writes an event of this session down."""
+        self._notes(record)
 
     def _count_failed_login(self) -> None:
         guard = self.application.guard
         consequence = guard.login_failed(self._client_address)
         if consequence.banned is not None:
-            fields = {"failures": consequence.banned, "seconds": guard.limits.logins.ban}
-            self.note("clientBanned", fields)
+            self._notes(ClientBanned(consequence.banned, guard.limits.logins.ban))
         counted = on.FailedLoginCounted(consequence.last)
         if consequence.delay:
             self._tarpit = self.reactor.callLater(consequence.delay, self.tell, counted)
@@ -274,6 +271,7 @@ class Relay:
             self.tell(on.OriginFailed(answer))
             return
         self._origin = Side(self.reactor, self, answer, address)
+        self._notes.origin = str(peer_address(address))
         if header := self.application.control_header(self._ends):
             self._origin.send(header)
         self.tell(on.OriginConnected(peer_address(address)))
@@ -316,7 +314,7 @@ class Relay:
         self._silent = (self._client, self._origin)
         missing = self._opaque.open(application.ports.public)
         if missing:
-            self.note("dataPortsUnavailable", {"ports": ",".join(map(str, missing))})
+            self._notes(DataPortsUnavailable(",".join(map(str, missing))))
         self._client.send(data)
 
     def _opaque_received(self, opaque: OpenRange, side: Side, data: bytes) -> None:
@@ -334,7 +332,7 @@ class Relay:
     def _opaque_came(self, port: int, connection: socket.socket, address: Address) -> None:
         if len(self._passages) == MAX_OPAQUE_CHANNELS:
             Leg(self.reactor, connection).reset()
-            self.note("tooManyDataChannels", {"dataClient": str(address), "port": port})
+            self._notes(TooManyDataChannels(str(address), port))
             return
         ports = self.application.ports
         passage = Passage(self, self._route(ports.origin[port - ports.public.start], port))
@@ -391,6 +389,7 @@ class Relay:
         # Which of a client's sessions a data connection belongs to is not known where none can be read.
         if self._opaque is None or outcome not in (do.Outcome.CLIENT_LOST, do.Outcome.ORIGIN_CLOSED):
             self.cut()
+        self._notes.disconnected(outcome.value, self._judge.user)
         for side in (self._client, self._origin):
             if side is not None:
                 side.close()
@@ -407,9 +406,12 @@ class Relay:
         self._passages.remove(passage)
         if usage.ending is Ending.ORIGIN_TLS:
             assert self._origin_tls is not None
-            fields = {"port": passage.route.origin[1], "reason": self._origin_tls.failure or usage.reason}
-            self.note("tlsError", {"side": "origin data", **fields})
-        self.note("dataChannel", _usage_fields(usage, passage.route))
+            reason = self._origin_tls.failure or usage.reason
+            self._notes(TLSFailed(TLSSide.ORIGIN_DATA, reason, port=passage.route.origin[1]))
+        self._notes.bytes_to_client += usage.to_client
+        self._notes.bytes_to_origin += usage.to_origin
+        self._notes.transfers += usage.relayed
+        self._notes(_data_channel_ended(usage, passage.route))
         if passage is self._data:
             self._data = None
             self._events.append(on.DataEnded(usage.ending is Ending.CLIENT_TLS))
@@ -419,11 +421,11 @@ class Relay:
 
     def stranger(self, port: int, address: Address) -> None:
         """Somebody who is not awaited knocked at a data port."""
-        self.note("strangerRefused", {"stranger": str(address), "port": port})
+        self._notes(StrangerRefused(str(address), port))
 
     def header_refused(self, port: int, address: Address, reason: str) -> None:
         """A load balancer's connection to a data port told in no PROXY header whose it is."""
-        self.note("proxyHeaderRefused", {"proxy": str(address), "port": port, "reason": reason})
+        self._notes(ProxyHeaderRefused(str(address), reason, port))
 
     def data_host(self) -> on.Event:
         """The event that says the data port listens."""
@@ -465,8 +467,7 @@ class Passage:
 
     def data_refused(self, address: Address, reason: str) -> None:
         """A connection from the client's address did not become secure."""
-        fields = {"dataClient": str(address), "port": self.route.public[1], "reason": reason}
-        self.relay.note("tlsError", {"side": "client data", **fields})
+        self.relay.note(TLSFailed(TLSSide.CLIENT_DATA, reason, str(address), self.route.public[1]))
 
     def data_ended(self, usage: Usage) -> None:
         """The channel is gone."""
@@ -474,19 +475,17 @@ class Passage:
         del self.channel  # which holds this passage
 
 
-def _usage_fields(usage: Usage, route: Route) -> dict[str, object]:
-    fields: dict[str, object] = {
-        "dataClient": None if usage.client is None else str(usage.client),
-        "port": usage.public_port,
-        "originPort": route.origin[1],
-        "toClient": usage.to_client,
-        "toOrigin": usage.to_origin,
-        "duration": round(usage.duration, 6),
-        "outcome": usage.ending.value,
-    }
-    if usage.reason:
-        fields["reason"] = usage.reason
-    return fields
+def _data_channel_ended(usage: Usage, route: Route) -> DataChannelEnded:
+    return DataChannelEnded(
+        data_client=None if usage.client is None else str(usage.client),
+        port=usage.public_port,
+        origin_port=route.origin[1],
+        to_client=usage.to_client,
+        to_origin=usage.to_origin,
+        duration=round(usage.duration, 6),
+        outcome=usage.ending.value,
+        reason=usage.reason or None,
+    )
 
 
 def _must_resume(connection: SSL.Connection) -> str | None:

@@ -71,6 +71,11 @@ class Side:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
         self._watch()
 
+    @property
+    def tls(self) -> tuple[str, str] | None:
+        """The version and the cipher of its TLS; None in the clear."""
+        return self.leg.tls
+
     def send(self, data: bytes) -> None:
         """Sends with the next ``flush``: what belongs together goes out in one write."""
         if self.up and not self._closing and not self._mute:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
 
 import attrs
 
+from gateway.observe.records import Record
 from gateway.session.events import Deadline, Towards
 
 
@@ -128,10 +128,9 @@ class Disarm:
 
 @attrs.frozen
 class Note:
-    """Write an event down. Fields never hold an argument of the client's."""
+    """Write an event down. It never holds an argument of the client's."""
 
-    name: str
-    fields: Mapping[str, str | int] = attrs.field(factory=dict)
+    record: Record
 
 
 @attrs.frozen

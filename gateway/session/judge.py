@@ -16,6 +16,7 @@ from gateway.ftp.commands import VERBS, Command, Kind
 from gateway.ftp.lines import Unclean
 from gateway.ftp.replies import Reply, features
 from gateway.ftp.scrub import Scrubber, scrubber
+from gateway.observe.records import CommandRefused, OriginError, TLSFailed, TLSSide
 from gateway.session import actions as do
 from gateway.session import events as on
 from gateway.session.actions import Action, Outcome
@@ -80,10 +81,13 @@ class Judge:
     """One client, one origin, and the control connection between them.
 
     :param ended: whether the session is over; it then asks for nothing any more.
+    :param user: the name with which the client logged in; None before it did, and where that cannot be read.
     """
 
     setting: Setting = attrs.field(repr=False)
     ended: bool = attrs.field(default=False, init=False)
+    user: str | None = attrs.field(default=None, init=False)
+    _named: bytes = attrs.field(default=b"", init=False, repr=False)  # by the last USER
     _actions: list[Action] = attrs.field(factory=list, init=False, repr=False)
     _security: ClientTLS = attrs.field(init=False)
     _transfers: Transfers = attrs.field(init=False)
@@ -149,7 +153,7 @@ class Judge:
                 self._rest()
             case on.Started():
                 self._phase.move(Cause.STARTED)
-                self._do(do.Note("connect"), do.Arm(Deadline.LOGIN))
+                self._do(do.Arm(Deadline.LOGIN))
                 if self.setting.tls.implicit:
                     self._security.implicit()
                     self._do(do.StartClientTLS(b""))
@@ -178,7 +182,7 @@ class Judge:
                 if self._phase.state is Phase.SECURING:
                     self._secure(self._securing.next())
             case on.ClientTLSFailed(reason):
-                self._do(do.Note("tlsError", {"side": "client", "reason": reason}))
+                self._do(do.Note(TLSFailed(TLSSide.CLIENT, reason)))
                 self._end(Outcome.CLIENT_TLS)
             case on.OriginTLSFailed(reason):
                 self._origin_insecure(reason)
@@ -238,8 +242,7 @@ class Judge:
             return
         refusal = self._refusal(item)
         if refusal is not None:
-            fields = {"verb": self._verb_name(item), "reply": refusal.lines[0].decode()}
-            self._do(do.Note("commandRefused", fields))
+            self._do(do.Note(CommandRefused(self._verb_name(item), refusal.lines[0].decode())))
             self._send(refusal)
             if refusal is not NOT_UNDERSTOOD:
                 self._unknown = 0
@@ -249,6 +252,8 @@ class Judge:
                 self._end(Outcome.CLIENT_UNKNOWN, TOO_MANY_UNKNOWN)
             return
         self._unknown = 0
+        if item.verb == b"USER":
+            self._named = item.argument or b""
         verb = VERBS.get(item.verb)
         if item.verb == b"AUTH" and self._queue and not self._security.secure:
             self._injected()
@@ -276,9 +281,7 @@ class Judge:
 
     def _take_unclean(self, unclean: Unclean) -> None:
         self._unclean += 1
-        self._do(
-            do.Note("commandRefused", {"verb": "?", "reply": UNCLEAN.lines[0].decode(), "reason": unclean.value})
-        )
+        self._do(do.Note(CommandRefused("?", UNCLEAN.lines[0].decode(), unclean.value)))
         self._send(UNCLEAN)
         if self._unclean == MAX_UNCLEAN:
             self._end(Outcome.CLIENT_UNCLEAN, TOO_UNCLEAN)
@@ -356,11 +359,11 @@ class Judge:
             self._origin_insecure(str(error))
 
     def _origin_insecure(self, reason: str) -> None:
-        self._do(do.Note("tlsError", {"side": "origin", "reason": reason}))
+        self._do(do.Note(TLSFailed(TLSSide.ORIGIN, reason)))
         self._end(Outcome.ORIGIN_TLS, UNAVAILABLE)
 
     def _injected(self) -> None:
-        self._do(do.Note("tlsError", {"side": "control", "reason": Outcome.INJECTED.value}))
+        self._do(do.Note(TLSFailed(TLSSide.CONTROL, Outcome.INJECTED.value)))
         self._end(Outcome.INJECTED, UNAVAILABLE if self._phase.state is Phase.SECURING else None)
 
     def _settle(self, reply: Reply) -> None:
@@ -403,6 +406,7 @@ class Judge:
         """
         if command.verb in _LOGIN_VERBS and reply.code == 230:
             self._login.move(Cause.LOGGED_IN)
+            self.user = self._named.decode(errors="backslashreplace")
             self._do(do.Disarm(Deadline.LOGIN))
         elif command.verb == b"PASS" and reply.code == 530:
             self._refused_login = clean
@@ -511,10 +515,10 @@ class Judge:
             self._send(last)
         self._phase.move(Cause.ENDED)
         self.ended = True
-        self._do(do.Note("disconnect", {"outcome": outcome.value}), do.Close(outcome))
+        self._do(do.Close(outcome))
 
     def _origin_error(self, reason: str) -> None:
-        self._do(do.Note("originError", {"reason": reason}))
+        self._do(do.Note(OriginError(reason)))
 
     @property
     def _families_differ(self) -> bool:

@@ -10,6 +10,7 @@ from gateway.addresses import PortMap
 from gateway.ftp import addresses
 from gateway.ftp.commands import VERBS, Command, Kind
 from gateway.ftp.replies import Reply
+from gateway.observe.records import DataPortOutOfRange, OriginError
 from gateway.session import actions as do
 from gateway.session.actions import Action
 from gateway.session.client_tls import ClientTLS
@@ -92,10 +93,10 @@ class Transfers:
         """
         port = addresses.parse_227(reply) if reply.code == 227 else addresses.parse_229(reply)
         if port is None:
-            return self._no_port(do.Note("originError", {"reason": f"malformed {reply.code} reply"}))
+            return self._no_port(do.Note(OriginError(f"malformed {reply.code} reply")))
         public_port = self.ports.public_port(port)
         if public_port is None:
-            return self._no_port(do.Note("dataPortOutOfRange", {"port": port, "range": str(self.ports)}))
+            return self._no_port(do.Note(DataPortOutOfRange(port, str(self.ports))))
         self._data.move(Cause.PASSIVE)
         self._delivered = frozenset()
         self._insecure = False

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import ast
+import inspect
 import json
 import re
 import socket
 import ssl
-from collections.abc import Iterator
 from ftplib import FTP, FTP_TLS, error_perm, error_temp, parse229
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from gateway.data.channel import Ending
 from gateway.guard.admission import Reason
-from gateway.relay import public, relay
+from gateway.observe.records import RECORDS, Record, Scope, TLSSide, written_as
+from gateway.relay import notes, public
 from gateway.session.actions import Outcome
 from origin import Origin
 from tests.docs.blocks import ROOT, blocks, table
@@ -39,30 +40,24 @@ def first_column(name: str) -> set[str]:
     return {row[0].strip("`") for row in table(OPERATIONS, name)}
 
 
+ALL = {record.name: record for record in RECORDS}
+AROUND = {
+    Scope.SESSION: ({"application", "session", "client"}, set()),
+    Scope.CLIENT: ({"application", "client"}, set()),
+    Scope.APPLICATION: ({"application"}, {"session", "client"}),
+    Scope.GATEWAY: (set[str](), set()),
+}
+
+
 def fields_of(event: str) -> tuple[set[str], set[str]]:
     """The fields that the guide says an event always has, and those that it may have."""
-    (row,) = (row for row in table(OPERATIONS, "table-of-events") if row[0] == f"``{event}``")
-    always, sometimes = first_column("fields-of-every-event"), set[str]()
-    of_a_session = first_column("fields-of-the-events-of-a-session")
-    if "Not always of a session." in row[1]:
-        sometimes |= of_a_session
-    elif "Not of a session." not in row[1]:
-        always |= of_a_session
-    for words, text in re.findall(r"((?:``\w+``(?:, )?)+): (.*?)(?=``\w+``[:,]|$)", row[2]):
-        (sometimes if "else missing" in text else always).update(re.findall(r"\w+", words))
-    return always, always | sometimes
-
-
-def noted() -> Iterator[str]:
-    """The names of the events in the gateway's source."""
-    for path in (ROOT / "gateway").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            match node:
-                case ast.Call(
-                    func=ast.Name(id="Note") | ast.Attribute(attr="Note" | "note"),
-                    args=[ast.Constant(value=str(name)), *_],
-                ):
-                    yield name
+    record = ALL[event]
+    always, possible = AROUND[record.scope]
+    always, possible = set(always), set(possible)
+    always |= first_column("fields-of-every-event")
+    for field, words in re.findall(r":param (\w+): (.*?)(?=:param|$)", inspect.getdoc(record) or "", re.DOTALL):
+        (possible if "else missing" in " ".join(words.split()) else always).add(written_as(field))
+    return always, always | possible
 
 
 def test_outcomes() -> None:
@@ -73,12 +68,17 @@ def test_outcomes() -> None:
 
 def test_sides_of_tls_errors() -> None:
     sides = {row[0].strip("`") for row in table(ROOT / "docs" / "tls.rst", "sides-of-tls-errors")}
-    source = "".join(path.read_text() for path in (ROOT / "gateway").rglob("*.py"))
-    assert sides == set(re.findall(r'"side": "([\w ]+)"', source))
+    assert sides == {side.value for side in TLSSide}
 
 
-def test_names_of_events() -> None:
-    assert first_column("table-of-events") == set(noted())
+def test_the_fields_of_a_session_are_told() -> None:
+    assert first_column("fields-of-the-events-of-a-session") == AROUND[Scope.SESSION][0]
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.name)
+def test_every_field_is_told(record: type[Record]) -> None:
+    told = re.findall(r":param (\w+): ", inspect.getdoc(record) or "")
+    assert told and sorted(told) == sorted(field.name for field in attrs.fields(record))
 
 
 def at(host: str, name: str, origin: tuple[str, int], ports: range, more: str = "") -> str:
@@ -89,7 +89,7 @@ def at(host: str, name: str, origin: tuple[str, int], ports: range, more: str = 
 def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """One record at least of each event."""
     monkeypatch.setattr(public, "INTERVAL", 0.05)
-    monkeypatch.setattr(relay, "MAX_EVENTS", 2)
+    monkeypatch.setattr(notes, "MAX_EVENTS", 2)
     (tmp_path / "file").write_bytes(b"content")
     addresses = {"ftp.example.com": "203.0.113.1"}
     pair = certificates().server
@@ -110,7 +110,7 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, A
             + at("127.0.0.5", "unreachable", ("127.0.0.3", 1), PORTS)
             + at("127.0.0.11", "guarded", origin.address, PORTS, GUARDED)
             + at("127.0.0.6", "named", origin.address, PORTS, 'public_address = "ftp.example.com"')
-            + at("127.0.0.9", "secure", origin.address, PORTS, ftps.table("flexible"))
+            + at("127.0.0.9", "secure", origin.address, PORTS, ftps.table("full"))
             + at("127.0.0.10", "balanced", origin.address, PORTS, BALANCED)
             + at("127.0.0.8", "unseen", origin.address, PORTS, ftps.table("passthrough"))
         ) as running,
@@ -171,19 +171,19 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, A
         addresses["ftp.example.com"] = "::1"  # which no 227 can name
         running.journal.wait("publicAddressUnresolved")
         running.journal.wait("disconnect", 7)
-        return [record for event in set(noted()) for record in running.journal.all(event)]
+        return [record for event in ALL for record in running.journal.all(event)]
 
 
 RARE = {"tooManyDataChannels"}  # takes dozens of connections; shown elsewhere
 
 
 def test_fields_of_events(records: list[dict[str, Any]]) -> None:
-    assert {record["event"] for record in records} == set(noted()) - RARE
+    assert {record["event"] for record in records} == set(ALL) - RARE
     for record in records:
         always, possible = fields_of(record["event"])
         assert always <= set(record) <= possible, record
     seen = {(record["event"], field) for record in records for field in record}
-    told = {(event, field) for event in set(noted()) - RARE for field in fields_of(event)[1]}
+    told = {(event, field) for event in set(ALL) - RARE for field in fields_of(event)[1]}
     # A system's word on a data port that failed is not to be had at will.
     assert told - seen <= {("dataChannel", "reason")}
 

@@ -67,7 +67,17 @@ def test_a_session_is_told_from_connect_to_disconnect() -> None:
             outcome="complete",
         )
         assert on.exchange(b"QUIT", b"221 Bye.") == b"221 Bye."
-        told(on, "disconnect", outcome="quit", duration=float)
+        told(
+            on,
+            "disconnect",
+            outcome="quit",
+            duration=float,
+            bytesToClient=4,
+            bytesToOrigin=2,
+            transfers=1,
+            user="user",
+            origin=ORIGIN,
+        )
 
 
 def test_sessions_have_numbers_of_their_own() -> None:
@@ -149,7 +159,8 @@ def test_an_origin_that_breaks_the_protocol_is_told() -> None:
     with stage() as on:
         on.control.say(b"SSH-2.0-OpenSSH_9.2p1")
         told(on, "originError", reason="the origin does not speak FTP")
-        told(on, "disconnect", outcome="origin speaks no FTP", duration=float)
+        none = {"bytesToClient": 0, "bytesToOrigin": 0, "transfers": 0}
+        told(on, "disconnect", outcome="origin speaks no FTP", duration=float, origin=ORIGIN, **none)
 
 
 @pytest.mark.parametrize(("closing", "outcome"), [("client", "client reset"), ("origin", "origin reset")])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.guard import logins
-from gateway.relay import control_port, relay, sides
+from gateway.relay import control_port, notes, sides
 from tests.kit import tls_clients as ftps
 from tests.kit.gateway import Conversation, RunningGateway, gateway, in_reactor, reactor
 from tests.kit.stage import (
@@ -429,7 +429,7 @@ def test_an_origin_that_closes_behind_its_530(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_session_has_its_events_written_down_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay, "MAX_EVENTS", 3)
+    monkeypatch.setattr(notes, "MAX_EVENTS", 3)
     with stage() as on:
         for _ in range(6):
             assert on.client.ask(b"PORT 1").startswith(b"502 ")

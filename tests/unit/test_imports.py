@@ -15,7 +15,7 @@ import origin
 ROOMS: dict[str, set[str]] = {
     "gateway.addresses": set(),
     "gateway.ftp": {"gateway.addresses"},
-    "gateway.session": {"gateway.addresses", "gateway.ftp"},
+    "gateway.session": {"gateway.addresses", "gateway.ftp", "gateway.observe"},
     "gateway.observe": set(),
     "gateway.tls": {"gateway.addresses"},
     "gateway.guard": {"gateway.addresses"},
@@ -27,6 +27,7 @@ ROOMS: dict[str, set[str]] = {
         "gateway.ftp",
         "gateway.guard",
         "gateway.net",
+        "gateway.observe",
         "gateway.session",
         "gateway.tls",
     },
@@ -37,6 +38,7 @@ ROOMS: dict[str, set[str]] = {
         "gateway.data",
         "gateway.guard",
         "gateway.net",
+        "gateway.observe",
         "gateway.relay",
         "gateway.session",
         "gateway.tls",
@@ -131,6 +133,10 @@ def test_the_rooms_are_in_an_order() -> None:
 
 @pytest.mark.parametrize("room", sorted(PURE))
 def test_the_language_and_the_judge_are_pure(room: str) -> None:
+    below = {found.name for found in IMPORTS if found.room == room and found.of == "gateway.observe"}
+    assert all(name.startswith("gateway.observe.records.") for name in below), (
+        "of the observers, their language alone"
+    )
     allowed = {*sys.stdlib_module_names, "attrs", *ROOMS} - {"asyncio", "select", "selectors", "socket", "time"}
     assert [found for found in IMPORTS if found.room == room and found.of not in allowed] == []
 

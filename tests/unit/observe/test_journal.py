@@ -11,6 +11,7 @@ import pytest
 from twisted.logger import Logger, formatEvent
 
 from gateway.observe.journal import Journal, JSONLinesSink, LogSink
+from gateway.observe.records import CommandRefused
 
 RECORD = {"time": "2026-01-02T03:04:05.678Z", "event": "connect", "application": "ftp", "session": 7}
 
@@ -42,13 +43,13 @@ def test_an_event_is_stamped_and_told_to_every_sink() -> None:
     one: list[Mapping[str, object]] = []
     two: list[Mapping[str, object]] = []
     before = datetime.now(UTC) - timedelta(milliseconds=1)
-    Journal((one.append, two.append)).note("connect", {"session": 7})
+    Journal((one.append, two.append)).note(CommandRefused("?", "500"), "ftp", 7, "192.0.2.7")
     assert one == two
-    assert list(one[0]) == ["time", "event", "session"]
+    assert list(one[0]) == ["time", "event", "application", "session", "client", "verb", "reply"]
     time = str(one[0]["time"])
     assert time.endswith("Z") and len(time) == len("2026-01-02T03:04:05.678Z")
     assert before <= datetime.fromisoformat(time) <= datetime.now(UTC)
-    assert (one[0]["event"], one[0]["session"]) == ("connect", 7)
+    assert list(one[0].values())[1:] == ["commandRefused", "ftp", 7, "192.0.2.7", "?", "500"]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IHostnameResolver, IHostResolution, IRes
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
+from gateway.observe.records import PublicAddressChanged, PublicAddressUnresolved, Record
 from gateway.relay.public import INTERVAL, PublicAddress
 
 ONE, TWO = "192.0.2.1", "192.0.2.2"
@@ -71,13 +72,11 @@ class Public:
     host: str
     names: Names = attrs.field(factory=Names)
     clock: Clock = attrs.field(factory=Clock)
-    noted: list[tuple[str, object, object]] = attrs.field(factory=list)
+    noted: list[Record] = attrs.field(factory=list)
     address: PublicAddress = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.address = PublicAddress(
-            self.host, lambda name, fields: self.noted.append((name, fields.get("before"), fields["address"]))
-        )
+        self.address = PublicAddress(self.host, lambda record, **_: self.noted.append(record))
 
     def start(self, *answers: str) -> None:
         """Begins, while the name has these addresses."""
@@ -125,7 +124,7 @@ def test_a_change_is_noted(public: Public) -> None:
     public.later(TWO)
     assert public.address.address == IPv4Address(TWO)
     public.later(TWO)
-    assert public.noted == [("publicAddressChanged", ONE, TWO)]
+    assert public.noted == [PublicAddressChanged("ftp.example.com", ONE, TWO)]
 
 
 def test_an_address_that_is_still_good_stays(public: Public) -> None:
@@ -140,19 +139,19 @@ def test_the_last_good_answer_stays_while_there_is_none(public: Public) -> None:
     for _ in range(3):
         public.later()
         assert public.address.address == IPv4Address(ONE)
-    assert public.noted == [("publicAddressUnresolved", None, ONE)]
+    assert public.noted == [PublicAddressUnresolved("ftp.example.com", ONE)]
     public.later(ONE)
     public.later()
-    assert public.noted == [("publicAddressUnresolved", None, ONE)] * 2
+    assert public.noted == [PublicAddressUnresolved("ftp.example.com", ONE)] * 2
 
 
 def test_there_may_never_have_been_one(public: Public) -> None:
     public.start()
     assert public.address.address is None
-    assert public.noted == [("publicAddressUnresolved", None, "")]
+    assert public.noted == [PublicAddressUnresolved("ftp.example.com", "")]
     public.later(TWO)
     assert public.address.address == IPv4Address(TWO)
-    assert public.noted == [("publicAddressUnresolved", None, "")]
+    assert public.noted == [PublicAddressUnresolved("ftp.example.com", "")]
 
 
 def test_it_is_not_resolved_any_more_once_it_stopped(public: Public) -> None:

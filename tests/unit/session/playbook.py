@@ -49,7 +49,6 @@ SETTING = Setting(
 
 _OPENING = """
     client connects
-        note connect
         arm login
         connect origin
     origin connects
@@ -221,7 +220,7 @@ def _told(action: do.Action) -> str:
             return f"arm {deadline.value}"
         case do.Disarm(deadline):
             return f"disarm {deadline.value}"
-        case do.Note(name, fields):
-            return " ".join([f"note {name}", *(f"{key}={value!r}" for key, value in fields.items())])
+        case do.Note(record):
+            return " ".join([f"note {record.name}", *(f"{key}={value!r}" for key, value in record.fields().items())])
         case do.Close(outcome):
             return f"close: {outcome.value}"

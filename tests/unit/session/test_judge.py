@@ -29,7 +29,6 @@ class TestGreeting:
     def test_the_origins_own(self) -> None:
         Playbook(idle=True)("""
             client connects
-                note connect
                 arm login
                 connect origin
             origin connects
@@ -41,7 +40,6 @@ class TestGreeting:
     def test_a_banner_in_its_place(self) -> None:
         Playbook(attrs.evolve(SETTING, banner="ready"))("""
             client connects
-                note connect
                 arm login
                 connect origin
             origin connects
@@ -52,7 +50,6 @@ class TestGreeting:
     def test_120_before_220(self) -> None:
         Playbook(idle=True)("""
             client connects
-                note connect
                 arm login
                 connect origin
             origin connects
@@ -68,7 +65,6 @@ class TestGreeting:
     def test_commands_wait_for_it(self) -> None:
         Playbook()("""
             client connects
-                note connect
                 arm login
                 connect origin
             client: USER x
@@ -87,65 +83,55 @@ class TestGreeting:
     def test_refused_by_the_origin(self, code: int) -> None:
         Playbook()(f"""
             client connects
-                note connect
                 arm login
                 connect origin
             origin connects
             origin: {code} Not you at 198.51.100.1
                 client: {code} Not you at 192.0.2.1
-                note disconnect outcome='origin refused the session'
                 close: origin refused the session
         """)
 
     def test_no_origin(self) -> None:
         Playbook()("""
             client connects
-                note connect
                 arm login
                 connect origin
             origin fails: Connection refused by 198.51.100.1
                 note originError reason='Connection refused by 198.51.100.1'
                 client: 421 Service not available; closing control connection.
-                note disconnect outcome='origin unreachable'
                 close: origin unreachable
         """)
 
     def test_no_greeting(self) -> None:
         Playbook()("""
             client connects
-                note connect
                 arm login
                 connect origin
             origin connects
             deadline login
                 note originError reason='no greeting in time'
                 client: 421 Service not available; closing control connection.
-                note disconnect outcome='origin sent no greeting'
                 close: origin sent no greeting
         """)
 
     def test_the_origin_goes_before_it(self) -> None:
         Playbook()("""
             client connects
-                note connect
                 arm login
                 connect origin
             origin connects
             origin lost
                 note originError reason='control connection lost'
                 client: 421 Service not available; closing control connection.
-                note disconnect outcome='origin lost'
                 close: origin lost
         """)
 
     def test_the_client_goes_before_it(self) -> None:
         Playbook()("""
             client connects
-                note connect
                 arm login
                 connect origin
             client lost
-                note disconnect outcome='client lost'
                 close: client lost
             origin connects
         """)
@@ -305,7 +291,6 @@ class TestLinesThatAreNotClean:
                 note commandRefused verb='?' reply='500 Line too long or not clean.' reason='line too long'
                 client: 500 Line too long or not clean.
                 client: 421 Too many bad lines; closing control connection.
-                note disconnect outcome='client sent unclean lines'
                 close: client sent unclean lines
         """)
 
@@ -330,7 +315,6 @@ client: XYZZY
 """
     END = """\
     client: 421 Too many unknown commands; closing control connection.
-    note disconnect outcome='client sent unknown commands'
     close: client sent unknown commands
 """
 
@@ -382,7 +366,6 @@ origin: 530 No at 198.51.100.1
             failed login counted, the last
                 client: 530 No at 192.0.2.1
                 client: 421 Too many failed logins; closing control connection.
-                note disconnect outcome='too many failed logins'
                 close: too many failed logins
         """)
 
@@ -410,7 +393,6 @@ origin: 530 No at 198.51.100.1
             failed login counted
                 client: 530 No at 192.0.2.1
                 client: 421 Too many at 192.0.2.1
-                note disconnect outcome='origin closed the session'
                 close: origin closed the session
         """)
 
@@ -421,7 +403,6 @@ origin: 530 No at 198.51.100.1
             failed login counted
                 client: 530 No at 192.0.2.1
                 client: 421 Service not available; closing control connection.
-                note disconnect outcome='origin lost'
                 close: origin lost
         """)
 
@@ -433,7 +414,6 @@ origin: 530 No at 198.51.100.1
             origin: 200 What
                 note originError reason='replies to no command'
                 client: 421 Service not available; closing control connection.
-                note disconnect outcome='origin speaks no FTP'
                 close: origin speaks no FTP
         """)
 
@@ -442,7 +422,6 @@ origin: 530 No at 198.51.100.1
         play("""
             deadline login
                 client: 421 Login timeout; closing control connection.
-                note disconnect outcome='login timeout'
                 close: login timeout
             failed login counted
         """)
@@ -454,7 +433,6 @@ class TestOtherProtocols:
         play(f"""
             {event}
                 client: 421 This is an FTP server; closing control connection.
-                note disconnect outcome='client speaks no FTP'
                 close: client speaks no FTP
             client: NOOP
         """)
@@ -462,12 +440,10 @@ class TestOtherProtocols:
     def test_before_the_greeting(self) -> None:
         Playbook()("""
             client connects
-                note connect
                 arm login
                 connect origin
             client is foreign
                 client: 421 This is an FTP server; closing control connection.
-                note disconnect outcome='client speaks no FTP'
                 close: client speaks no FTP
         """)
 
@@ -531,7 +507,6 @@ class TestReplies:
         play("""
             origin: 421-Bye\\r\\n198.51.100.1\\r\\n421 Bye
                 client: 421-Bye\\r\\n192.0.2.1\\r\\n421 Bye
-                note disconnect outcome='origin closed the session'
                 close: origin closed the session
         """)
 
@@ -542,7 +517,6 @@ class TestReplies:
             origin breaks: reply line too long
                 note originError reason='reply line too long'
                 client: 421 Service not available; closing control connection.
-                note disconnect outcome='origin speaks no FTP'
                 close: origin speaks no FTP
         """)
 
@@ -579,7 +553,6 @@ class TestLogin:
                 client: 230 Not to be taken for it
             deadline login
                 client: 421 Login timeout; closing control connection.
-                note disconnect outcome='login timeout'
                 close: login timeout
         """)
 
@@ -627,7 +600,6 @@ class TestIdle:
                 client: 500 Command not understood.
             deadline idle
                 client: 421 Idle timeout; closing control connection.
-                note disconnect outcome='idle timeout'
                 close: idle timeout
         """)
 
@@ -972,7 +944,6 @@ class TestBesideATransfer:
                 origin: QUIT
             origin: 221 Bye
                 client: 221 Bye
-                note disconnect outcome='quit'
                 close: quit
         """)
 
@@ -1163,7 +1134,6 @@ class TestAbort:
                 abort data
                 client: 426 Data connection closed; transfer aborted.
                 client: 421 Service is shutting down; closing control connection.
-                note disconnect outcome='gateway stopped'
                 close: gateway stopped
         """)
 
@@ -1208,7 +1178,6 @@ class TestEnd:
             client: NOOP
             origin: 221 Bye
                 client: 221 Bye
-                note disconnect outcome='quit'
                 close: quit
             client: NOOP
             client lost
@@ -1231,7 +1200,6 @@ class TestEnd:
             client: QUIT
                 origin: QUIT
             origin lost
-                note disconnect outcome='quit'
                 close: quit
         """)
 
@@ -1239,7 +1207,6 @@ class TestEnd:
         play(RUNNING)
         play("""
             client lost
-                note disconnect outcome='client lost'
                 close: client lost
             data ended
             origin: 426 Aborted
@@ -1252,7 +1219,6 @@ class TestEnd:
             origin lost
                 note originError reason='control connection lost'
                 client: 421 Service not available; closing control connection.
-                note disconnect outcome='origin lost'
                 close: origin lost
         """)
 
@@ -1266,7 +1232,6 @@ class TestEnd:
                 release data
                 client: 226 Transfer complete
                 client: 421 Service not available; closing control connection.
-                note disconnect outcome='origin lost'
                 close: origin lost
         """)
 
@@ -1280,7 +1245,6 @@ class TestEnd:
                 release data
                 client: 226 Transfer complete
                 client: 421 Bye
-                note disconnect outcome='origin closed the session'
                 close: origin closed the session
         """)
 
@@ -1292,7 +1256,6 @@ class TestEnd:
             origin: 200 More
                 note originError reason='replies to no command'
                 client: 421 Service not available; closing control connection.
-                note disconnect outcome='origin speaks no FTP'
                 close: origin speaks no FTP
         """)
 
@@ -1301,19 +1264,16 @@ class TestEnd:
         play("""
             draining
                 client: 421 Service is shutting down; closing control connection.
-                note disconnect outcome='gateway stopped'
                 close: gateway stopped
         """)
 
     def test_draining_before_the_greeting(self) -> None:
         Playbook()("""
             client connects
-                note connect
                 arm login
                 connect origin
             draining
                 client: 421 Service is shutting down; closing control connection.
-                note disconnect outcome='gateway stopped'
                 close: gateway stopped
         """)
 
@@ -1328,7 +1288,6 @@ class TestEnd:
                 release data
                 client: {answer}
                 client: 421 Service is shutting down; closing control connection.
-                note disconnect outcome='gateway stopped'
                 close: gateway stopped
         """)
 
@@ -1342,7 +1301,6 @@ class TestEnd:
                 abort data
                 client: 426 Aborted
                 client: 421 Service is shutting down; closing control connection.
-                note disconnect outcome='gateway stopped'
                 close: gateway stopped
         """)
 
@@ -1355,7 +1313,6 @@ class TestEnd:
             data ended
                 client: 425 Cannot open a data connection.
                 client: 421 Service is shutting down; closing control connection.
-                note disconnect outcome='gateway stopped'
                 close: gateway stopped
         """)
 
@@ -1365,7 +1322,6 @@ class TestEnd:
         play("""
             stopped
                 client: 421 Service is shutting down; closing control connection.
-                note disconnect outcome='gateway stopped'
                 close: gateway stopped
         """)
 

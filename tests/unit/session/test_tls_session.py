@@ -41,7 +41,6 @@ CONNECTED = LISTENING + "data connected\n"
 
 ASKED = """
 client connects
-    note connect
     arm login
     connect origin
 origin connects
@@ -185,7 +184,6 @@ class TestClient:
                 client TLS behind: 234 TLS is next.
             client TLS fails: wrong version number
                 note tlsError side='client' reason='wrong version number'
-                note disconnect outcome="client's TLS failed"
                 close: client's TLS failed
         """)
 
@@ -195,14 +193,12 @@ class TestClient:
                 client TLS behind: 234 TLS is next.
             deadline login
                 client: 421 Login timeout; closing control connection.
-                note disconnect outcome='login timeout'
                 close: login timeout
         """)
 
     def test_implicit(self) -> None:
         Playbook(IMPLICIT)("""
             client connects
-                note connect
                 arm login
                 client TLS
                 connect origin
@@ -219,13 +215,11 @@ class TestClient:
     def test_implicit_without_a_handshake(self) -> None:
         Playbook(IMPLICIT)("""
             client connects
-                note connect
                 arm login
                 client TLS
                 connect origin
             client TLS fails: http request
                 note tlsError side='client' reason='http request'
-                note disconnect outcome="client's TLS failed"
                 close: client's TLS failed
         """)
 
@@ -258,7 +252,6 @@ class TestInjection:
 
     ENDS = """
     note tlsError side='control' reason='bytes in the clear behind AUTH'
-    note disconnect outcome='bytes in the clear behind AUTH'
     close: bytes in the clear behind AUTH
 """
 
@@ -299,7 +292,6 @@ origin: 234 go
 bytes in the clear
     note tlsError side='control' reason='bytes in the clear behind AUTH'
     client: 421 Service not available; closing control connection.
-    note disconnect outcome='bytes in the clear behind AUTH'
     close: bytes in the clear behind AUTH
 """)
 
@@ -324,7 +316,6 @@ origin: 200 fine
     def test_implicit(self) -> None:
         Playbook(FULL_IMPLICIT)("""
             client connects
-                note connect
                 arm login
                 connect origin
             origin connects
@@ -341,7 +332,6 @@ origin: 200 fine
     def test_implicit_with_the_wrong_certificate(self) -> None:
         Playbook(FULL_IMPLICIT)("""
             client connects
-                note connect
                 arm login
                 connect origin
             origin connects
@@ -349,7 +339,6 @@ origin: 200 fine
             origin TLS fails: certificate has expired
                 note tlsError side='origin' reason='certificate has expired'
                 client: 421 Service not available; closing control connection.
-                note disconnect outcome="origin's TLS failed"
                 close: origin's TLS failed
         """)
 
@@ -379,7 +368,6 @@ origin: 200 fine
 {script}
     note tlsError side='origin' reason='{refused}'
     client: 421 Service not available; closing control connection.
-    note disconnect outcome="origin's TLS failed"
     close: origin's TLS failed
 """)
 
@@ -388,20 +376,17 @@ origin: 200 fine
 origin lost
     note tlsError side='origin' reason='connection lost'
     client: 421 Service not available; closing control connection.
-    note disconnect outcome="origin's TLS failed"
     close: origin's TLS failed
 """)
 
     def test_an_origin_that_refuses_the_session(self) -> None:
         Playbook(FULL)("""
             client connects
-                note connect
                 arm login
                 connect origin
             origin connects
             origin: 530 too many
                 client: 530 too many
-                note disconnect outcome='origin refused the session'
                 close: origin refused the session
         """)
 
@@ -693,7 +678,6 @@ class TestPassthrough:
             opaque channels: 0
                 arm idle
             deadline idle
-                note disconnect outcome='idle timeout'
                 close: idle timeout
         """)
 
@@ -709,7 +693,6 @@ class TestPassthrough:
     def test_it_ends_without_a_word_of_the_gateways(self, event: str, outcome: str) -> None:
         opaque()(f"""
             {event}
-                note disconnect outcome='{outcome}'
                 close: {outcome}
         """)
 
@@ -719,6 +702,5 @@ class TestPassthrough:
             draining
             opaque bytes
             opaque channels: 0
-                note disconnect outcome='gateway stopped'
                 close: gateway stopped
         """)

@@ -438,9 +438,8 @@ class World:
                 books.armed.add(deadline)
             case do.Disarm(deadline):
                 books.armed.discard(deadline)
-            case do.Note("disconnect"):
-                books.disconnects += 1
             case do.Close(outcome):
+                books.disconnects += 1
                 books.close(outcome)
 
     def check_end(self) -> None:

@@ -1,0 +1,88 @@
+"""The events of one session: a bounded number of each kind, and the session's totals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+from gateway.observe.records import Connected, Disconnected, EventsWithheld, Note, Record
+
+MAX_EVENTS = 100  # events of one name that a session writes down, but for those that are always told
+
+TLSParameters = tuple[str, str]  # version and cipher
+
+
+@attrs.define(eq=False)
+class Notes:
+    """Writes a session's events down, with its number and its client's address.
+
+    :param note: writes an event of the application.
+    :param session: the session's number.
+    :param client: the client's address.
+    :param seconds: the clock.
+    :param bytes_to_client: bytes of data that the client was sent.
+    :param bytes_to_origin: bytes of data that the origin was sent.
+    :param transfers: data connections that carried a transfer.
+    :param origin: the origin's address, once it is known.
+    :param client_tls: TLS on the client's control connection; None in the clear.
+    :param origin_tls: the same towards the origin.
+    """
+
+    note: Note = attrs.field(repr=False)
+    session: int
+    client: str
+    seconds: Callable[[], float] = attrs.field(repr=False)
+    bytes_to_client: int = attrs.field(default=0, init=False)
+    bytes_to_origin: int = attrs.field(default=0, init=False)
+    transfers: int = attrs.field(default=0, init=False)
+    origin: str | None = attrs.field(default=None, init=False)
+    client_tls: TLSParameters | None = attrs.field(default=None, init=False)
+    origin_tls: TLSParameters | None = attrs.field(default=None, init=False)
+    _began: float = attrs.field(init=False, repr=False)
+    _told: dict[str, int] | None = attrs.field(default=None, init=False, repr=False)  # events of each name
+
+    @_began.default
+    def _now(self) -> float:
+        return self.seconds()
+
+    def __call__(self, record: Record) -> None:
+        """Writes an event down, unless there were too many of its kind: a scanner fills no disk."""
+        if not record.always and not self._admits(record.name):
+            return
+        self.note(record, session=self.session, client=self.client)
+
+    def connected(self, proxy: str | None) -> None:
+        """The session begins.
+
+        :param proxy: the load balancer that told of the client; None where there is none.
+        """
+        self(Connected(proxy))
+
+    def disconnected(self, outcome: str, user: str | None) -> None:
+        """The session is over."""
+        tls_version, tls_cipher = self.client_tls or (None, None)
+        origin_tls_version, origin_tls_cipher = self.origin_tls or (None, None)
+        self(
+            Disconnected(
+                outcome=outcome,
+                duration=round(self.seconds() - self._began, 6),
+                bytes_to_client=self.bytes_to_client,
+                bytes_to_origin=self.bytes_to_origin,
+                transfers=self.transfers,
+                user=user,
+                origin=self.origin,
+                tls_version=tls_version,
+                tls_cipher=tls_cipher,
+                origin_tls_version=origin_tls_version,
+                origin_tls_cipher=origin_tls_cipher,
+            )
+        )
+
+    def _admits(self, name: str) -> bool:
+        if self._told is None:
+            self._told = {}
+        self._told[name] = told = self._told.get(name, 0) + 1
+        if told == MAX_EVENTS + 1:
+            self(EventsWithheld(name))
+        return told <= MAX_EVENTS
