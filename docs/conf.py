@@ -9,7 +9,7 @@ from gateway.ftp import streams
 from gateway.guard import clients
 from gateway.net import proxy_header as proxy
 from gateway.relay import control_port, notes
-from gateway.session import judge
+from gateway.session import conversation, tolerance
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 sys.path.append(str(Path(__file__).parents[1]))  # for the benchmarks, which are not installed; what is goes first
@@ -32,10 +32,10 @@ html_show_sphinx = False
 
 # The limits that the pages name are those of the code.
 _limits = {
-    "max-queued": judge.MAX_QUEUED,
+    "max-queued": conversation.MAX_QUEUED,
     "grows-at": pump.BUFFER // 1024,
-    "max-unclean": judge.MAX_UNCLEAN,
-    "max-unknown": judge.MAX_UNKNOWN,
+    "max-unclean": tolerance.MAX_UNCLEAN,
+    "max-unknown": tolerance.MAX_UNKNOWN,
     "max-events": notes.MAX_EVENTS,
     "max-turned-away": control_port.MAX_TURNED_AWAY,
     "max-clients": clients.MAX_CLIENTS,

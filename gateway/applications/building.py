@@ -30,6 +30,7 @@ from gateway.guard.admission import Guard, Known, Limits
 from gateway.guard.logins import LoginLimits
 from gateway.net import proxy_header as proxy
 from gateway.observe.records import Note, TLSFailed, TLSSide
+from gateway.origins.origin import Origin
 from gateway.relay.application import Application
 from gateway.relay.public import PublicAddress
 from gateway.session.client_tls import Requirement, TLSTerms
@@ -93,10 +94,15 @@ def application(wanted: config.Application, shared: Shared, guard: Guard, bandwi
 
     return Application(
         name=wanted.name,
-        origin_host=wanted.origin.host,
-        origin_port=wanted.origin.port,
-        origin_named=not is_address(wanted.origin.host),
-        ports=wanted.data_ports,
+        origin=Origin(
+            host=wanted.origin.host,
+            port=wanted.origin.port,
+            ports=wanted.data_ports,
+            tls=_origin_tls(tls, wanted.origin.host),
+            control_header=_HEADERS[headers.send_control],
+            data_header=_HEADERS[headers.send_data],
+            connect_timeout=timeouts.origin_connect,
+        ),
         policy=Policy(_verbs(commands.allow), _verbs(commands.deny), commands.read_only, tls.mode is not TlsMode.OFF),
         banner=wanted.banner,
         peers=_PEERS[wanted.data_peer],
@@ -107,17 +113,13 @@ def application(wanted: config.Application, shared: Shared, guard: Guard, bandwi
             Deadline.IDLE: timeouts.idle,
             Deadline.GRACE: _GRACE,
         },
-        connect_timeout=timeouts.origin_connect,
         accept_timeout=timeouts.data_accept,
         stall_timeout=timeouts.data_stall,
         data_ports=shared.data_ports,
         bandwidth=bandwidth,
         proxies=headers.accept_from,
-        control_header=_HEADERS[headers.send_control],
-        data_header=_HEADERS[headers.send_data],
         tls=_terms(tls),
         client_tls=_client_tls(tls, lambda reason: note(TLSFailed(TLSSide.CERTIFICATE, reason))),
-        origin_tls=_origin_tls(tls, wanted.origin.host),
         guard=guard,
         data_resumption=tls.data_session_reuse is DataSessionReuse.REQUIRED,
         note=note,

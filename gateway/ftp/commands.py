@@ -27,7 +27,7 @@ class Command:
     """One command: its verb in upper case, and its argument, or None where no space followed the verb."""
 
     verb: bytes
-    argument: bytes | None = None
+    argument: bytes | None = attrs.field(default=None, repr=False)  # it may be a password
 
     @classmethod
     def parse(cls, line: bytes) -> Command:

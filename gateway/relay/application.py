@@ -7,18 +7,17 @@ from ipaddress import IPv4Address
 
 import attrs
 
-from gateway.addresses import Address, Network, PortMap
+from gateway.addresses import Address, Network
 from gateway.data.bandwidth import Bandwidth
 from gateway.data.port import DataPorts
 from gateway.guard.admission import Guard
-from gateway.net.proxy_header import ProxyInfo
 from gateway.observe.records import Note
+from gateway.origins.origin import Origin
 from gateway.relay.public import PublicAddress
 from gateway.session.client_tls import TLSTerms
 from gateway.session.events import Deadline
 from gateway.session.policy import Policy
 from gateway.tls.to_clients import ServerTLS
-from gateway.tls.to_origin import OriginTLS
 
 
 @attrs.frozen
@@ -26,46 +25,34 @@ class Application:
     """What its sessions share. Times in seconds.
 
     :param name: stands in every event.
-    :param origin_host: the origin's address or host name.
-    :param origin_port: of its control connection.
-    :param origin_named: whether ``origin_host`` is a name.
+    :param origin: the FTP server that its sessions go to.
     :param peers: whose data connections are accepted for a client's address; None for anyone's.
     :param public: what 227 replies say; None for the address that the client reached.
     :param data_interface: where data ports are bound; None for the address that the client reached.
     :param bandwidth: what data is limited to.
     :param proxies: whose connections begin with a PROXY header.
-    :param control_header: the PROXY header before the control connection to the origin; b"" for none.
-    :param data_header: the same before a data connection.
     :param tls: what TLS there is on either side.
     :param client_tls: what clients are shown; None where the gateway does not end their TLS.
-    :param origin_tls: how the origin is spoken to; None for in the clear.
     :param guard: who is let in.
     :param data_resumption: whether clients' data connections must resume the TLS session of their control connection.
     :param note: writes an event down.
     """
 
     name: str
-    origin_host: str
-    origin_port: int
-    origin_named: bool
-    ports: PortMap
+    origin: Origin
     policy: Policy
     banner: str | None
     peers: Callable[[Address], Network | None]
     public: PublicAddress | None
     data_interface: Address | None
     deadlines: Mapping[Deadline, float]
-    connect_timeout: float
     accept_timeout: float
     stall_timeout: float
     data_ports: DataPorts
     bandwidth: Bandwidth
     proxies: Sequence[Network]
-    control_header: Callable[[ProxyInfo], bytes]
-    data_header: Callable[[ProxyInfo], bytes]
     tls: TLSTerms
     client_tls: ServerTLS | None
-    origin_tls: OriginTLS | None
     guard: Guard
     data_resumption: bool
     note: Note

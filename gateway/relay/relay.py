@@ -37,8 +37,9 @@ from gateway.relay.notes import Notes
 from gateway.relay.sides import Side
 from gateway.session import actions as do
 from gateway.session import events as on
-from gateway.session.judge import Judge, Setting
+from gateway.session.judge import Judge
 from gateway.session.reading import Reading
+from gateway.session.setting import Setting
 from gateway.tls.to_clients import SessionTLS, resumed
 from gateway.tls.to_origin import OriginSession
 
@@ -98,10 +99,8 @@ class Relay:
         self._judge = Judge(
             Setting(
                 name=application.name,
-                origin_host=application.origin_host if application.origin_named else None,
                 client=self._client_address,
                 public=application.public_text(self._reached),
-                ports=application.ports,
                 policy=application.policy,
                 banner=application.banner,
                 tls=application.tls,
@@ -255,14 +254,9 @@ class Relay:
             self._events.append(counted)
 
     def _connect(self) -> None:
-        application = self.application
+        origin = self.application.origin
         self._dialling = dial(
-            self.reactor,
-            application.origin_host,
-            application.origin_port,
-            application.origin_named,
-            application.connect_timeout,
-            self._dialled,
+            self.reactor, origin.host, origin.port, origin.name is not None, origin.connect_timeout, self._dialled
         )
 
     def _dialled(self, answer: Leg | str, address: str) -> None:
@@ -272,9 +266,10 @@ class Relay:
             return
         self._origin = Side(self.reactor, self, answer, address)
         self._notes.origin = str(peer_address(address))
-        if header := self.application.control_header(self._ends):
+        origin = self.application.origin
+        if header := origin.control_header(self._ends):
             self._origin.send(header)
-        self.tell(on.OriginConnected(peer_address(address)))
+        self.tell(on.OriginConnected(peer_address(address), origin.name, origin.ports))
 
     def _start_client_tls(self, data: bytes) -> None:
         assert self.application.client_tls is not None
@@ -286,11 +281,11 @@ class Relay:
         self._client.secure(Handshake(self._client_tls.accept, _may_be_new))
 
     def _start_origin_tls(self) -> None:
-        assert self.application.origin_tls is not None and self._origin is not None
+        assert self.application.origin.tls is not None and self._origin is not None
         if self._reading.replies.ahead:
             self._events.append(on.Injected())
             return
-        self._origin_tls = self.application.origin_tls.session()
+        self._origin_tls = self.application.origin.tls.session()
         self._origin.secure(Handshake(self._origin_tls.begin, self._origin_tls.check))
 
     def _client_security(self) -> Handshake:
@@ -312,7 +307,7 @@ class Relay:
             self.header_refused,
         )
         self._silent = (self._client, self._origin)
-        missing = self._opaque.open(application.ports.public)
+        missing = self._opaque.open(application.origin.ports.public)
         if missing:
             self._notes(DataPortsUnavailable(",".join(map(str, missing))))
         self._client.send(data)
@@ -334,7 +329,7 @@ class Relay:
             Leg(self.reactor, connection).reset()
             self._notes(TooManyDataChannels(str(address), port))
             return
-        ports = self.application.ports
+        ports = self.application.origin.ports
         passage = Passage(self, self._route(ports.origin[port - ports.public.start], port))
         self._passages.append(passage)
         self._opaque_channels()
@@ -363,9 +358,9 @@ class Relay:
             source=self._origin.local,
             peers=application.peers(self._client_address),
             is_proxy=application.is_proxy,
-            header=application.data_header(proxy.ProxyInfo(self._ends.client, (self._reached, public_port))),
+            header=application.origin.data_header(proxy.ProxyInfo(self._ends.client, (self._reached, public_port))),
             throttles=self._throttles,
-            connect_timeout=application.connect_timeout,
+            connect_timeout=application.origin.connect_timeout,
             accept_timeout=application.accept_timeout,
             stall_timeout=application.stall_timeout,
             secure_origin=None if tls is None else Handshake(tls.connect, tls.check),

@@ -31,6 +31,7 @@ class Outcome(enum.Enum):
     IDLE_TIMEOUT = "idle timeout"
     LOGIN_FAILURES = "too many failed logins"
     DRAINED = "gateway stopped"
+    INTERNAL_ERROR = "internal error"
 
 
 @attrs.frozen
@@ -158,3 +159,5 @@ Action = (
     | Note
     | Close
 )
+
+Actions = list[Action]  # in the order in which they are to be done

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address
 
 import attrs
 
-from gateway.addresses import Address
+from gateway.addresses import Address, PortMap
 from gateway.ftp.commands import Command
 from gateway.ftp.lines import Unclean
 from gateway.ftp.replies import Reply
@@ -35,9 +35,16 @@ class Started:
 
 @attrs.frozen
 class OriginConnected:
-    """The control connection to the origin is up, at this address."""
+    """The control connection to the origin is up.
+
+    :param address: the origin's address.
+    :param host: its host name; None where the configuration has its address.
+    :param ports: its passive ports.
+    """
 
     address: Address
+    host: str | None
+    ports: PortMap
 
 
 @attrs.frozen

@@ -1,4 +1,4 @@
-"""The judge's part for TLS towards the origin: it is secure before the client is greeted, or the session ends."""
+"""TLS towards the origin: AUTH, PBSZ and PROT, said before the client is greeted (RFC 4217 sections 4 and 9)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import attrs
 from gateway.ftp.commands import Command
 from gateway.ftp.replies import Reply
 from gateway.session import actions as do
-from gateway.session.actions import Action
+from gateway.session.exchanges import By, Exchange
 
-# RFC 4217 sections 4 and 9.
 _AUTH = Command(b"AUTH", b"TLS")
 _COMMANDS = (_AUTH, Command(b"PBSZ", b"0"), Command(b"PROT", b"P"))
 
@@ -20,7 +19,7 @@ class Insecure(Exception):
 
 @attrs.define
 class OriginTLS:
-    """What is left to say to the origin.
+    """The commands that are left to ask.
 
     :param implicit: whether TLS has begun already, with the first byte.
     """
@@ -32,17 +31,19 @@ class OriginTLS:
     def _all(self) -> tuple[Command, ...]:
         return _COMMANDS[1:] if self.implicit else _COMMANDS
 
-    def next(self) -> Action | None:
-        """What is to be done now; None where nothing is left."""
-        return do.SendToOrigin(self._commands[0].render()) if self._commands else None
-
-    def answered(self, reply: Reply) -> Action | None:
-        """The same, once the origin has answered.
-
-        :raises Insecure: where it refused; there is no way on in the clear.
-        """
+    def next(self) -> Exchange | None:
+        """The next command, on the gateway's own behalf; None where nothing is left."""
+        if not self._commands:
+            return None
         command, *rest = self._commands
         self._commands = tuple(rest)
+        return Exchange(command, command, By.GATEWAY)
+
+    def answered(self, exchange: Exchange, reply: Reply) -> do.StartOriginTLS | None:
+        """The origin's final reply to such a command: whether the handshake is next.
+
+        :raises Insecure: where the origin refused; there is no way on in the clear.
+        """
         if not reply.positive:
-            raise Insecure(f"{command.verb.decode()} was refused with {reply.code}")
-        return do.StartOriginTLS() if command is _AUTH else self.next()
+            raise Insecure(f"{exchange.asked.verb.decode()} was refused with {reply.code}")
+        return do.StartOriginTLS() if exchange.asked is _AUTH else None

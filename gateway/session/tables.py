@@ -17,7 +17,7 @@ from gateway.session.names import Name
 class Cause(Name):
     """What moves a machine. The value is what the diagrams say."""
 
-    STARTED = "client connected"
+    ORIGIN_CHOSEN = "client connected: the origin is chosen"
     ORIGIN_CONNECTED = "origin connected"
     GREETED = "220 from the origin"
     ENDED = "session ends"
@@ -112,7 +112,7 @@ class Machine(Generic[State]):
 
 
 PHASE: Mapping[tuple[Phase, Cause], Phase] = {
-    (Phase.NEW, Cause.STARTED): Phase.CONNECTING,
+    (Phase.NEW, Cause.ORIGIN_CHOSEN): Phase.CONNECTING,
     (Phase.CONNECTING, Cause.ORIGIN_CONNECTED): Phase.GREETING,
     (Phase.GREETING, Cause.GREETED): Phase.OPEN,
     (Phase.GREETING, Cause.SECURE): Phase.SECURING,

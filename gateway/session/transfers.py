@@ -10,9 +10,9 @@ from gateway.addresses import PortMap
 from gateway.ftp import addresses
 from gateway.ftp.commands import VERBS, Command, Kind
 from gateway.ftp.replies import Reply
-from gateway.observe.records import DataPortOutOfRange, OriginError
+from gateway.observe.records import DataPortOutOfRange, OriginError, Record
 from gateway.session import actions as do
-from gateway.session.actions import Action
+from gateway.session.actions import Actions
 from gateway.session.client_tls import ClientTLS
 from gateway.session.events import Towards
 from gateway.session.tables import DATA, TRANSFER, Cause, Data, Machine, Transfer
@@ -38,16 +38,16 @@ class _Announcement:
 class Transfers:
     """At most one data channel and one transfer at a time, as FTP has it.
 
-    Methods that end in a reply for the client return it; None means that it is not time yet.
+    Methods give the actions that they lead to, and the reply that may go to the client now; None while it waits.
 
-    :param ports: the origin's passive ports.
-    :param actions: where the actions go.
-    :param security: what the client's data connections have to be.
+    :param client_tls: the protection of the client's data connections.
+    :param ports: the origin's passive ports, once it is connected.
+    :param extended_only: whether the origin accepted EPSV ALL.
     """
 
-    ports: PortMap = attrs.field(repr=False)
-    actions: list[Action] = attrs.field(repr=False)
-    security: ClientTLS = attrs.field(repr=False)
+    client_tls: ClientTLS = attrs.field(repr=False)
+    ports: PortMap = attrs.field(init=False, repr=False)
+    extended_only: bool = attrs.field(default=False, init=False)
     _data: Machine[Data] = attrs.field(factory=lambda: Machine(DATA, Data.NONE), init=False)
     _transfer: Machine[Transfer] = attrs.field(factory=lambda: Machine(TRANSFER, Transfer.NONE), init=False)
     _announcement: _Announcement | None = attrs.field(default=None, init=False, repr=False)
@@ -84,7 +84,7 @@ class Transfers:
         """Whether the origin's final reply is held behind the data."""
         return self._transfer.state is Transfer.COMPLETING
 
-    def announce(self, reply: Reply, clean: Reply) -> Reply | None:
+    def announce(self, reply: Reply, clean: Reply) -> tuple[Actions, Reply | None]:
         """The origin's 227 or 229, to the PASV or EPSV that asked for it: opens the port that stands for its port.
 
         The host in it is not even looked at (RFC 2577 section 3; CVE-2021-4189).
@@ -93,62 +93,59 @@ class Transfers:
         """
         port = addresses.parse_227(reply) if reply.code == 227 else addresses.parse_229(reply)
         if port is None:
-            return self._no_port(do.Note(OriginError(f"malformed {reply.code} reply")))
+            return self._no_port(OriginError(f"malformed {reply.code} reply"))
         public_port = self.ports.public_port(port)
         if public_port is None:
-            return self._no_port(do.Note(DataPortOutOfRange(port, str(self.ports))))
+            return self._no_port(DataPortOutOfRange(port, str(self.ports)))
         self._data.move(Cause.PASSIVE)
         self._delivered = frozenset()
-        self._insecure = False
         self._announcement = _Announcement(clean, public_port)
-        self.actions.append(do.OpenData(port, public_port))
-        return None
+        return [do.OpenData(port, public_port)], None
 
-    def listening(self, host: IPv4Address | None) -> Reply:
+    def listening(self, host: IPv4Address | None) -> tuple[Actions, Reply]:
         """The port listens: the 227 or 229 may go out."""
         assert self._announcement is not None
         announcement, self._announcement = self._announcement, None
         self._data.move(Cause.LISTENS)
         if announcement.reply.code == 229:
-            return announcement.reply if self.ports.mirrored else addresses.render_229(announcement.public_port)
+            mirrored = self.ports.mirrored
+            return [], announcement.reply if mirrored else addresses.render_229(announcement.public_port)
         if host is None:
-            self._drop_channel()
-            return PASV_UNKNOWN
-        return addresses.render_227(host, announcement.public_port)
+            return self._drop_channel(), PASV_UNKNOWN
+        return [], addresses.render_227(host, announcement.public_port)
 
-    def begin(self, command: Command) -> Command | Reply | None:
-        """A transfer command: what goes to the origin now, or to the client.
+    def begin(self, command: Command) -> tuple[Actions, Command | Reply | None]:
+        """A transfer command: gives the command that goes to the origin now, or the reply to the client.
 
         The origin's data port is dialled first, so that the origin cannot give up on it in between.
         """
         match self._data.state:
             case Data.FAILED:
                 self._data.move(Cause.DONE)
-                return NO_DATA_CONNECTION
+                return [], NO_DATA_CONNECTION
             case Data.LISTENING:
                 self._data.move(Cause.DIAL)
                 self._transfer.move(Cause.HOLD)
                 self._command = command
-                self.actions.append(do.DialData())
-                return None
+                return [do.DialData()], None
             case _:
                 return self._send(command)
 
-    def connected(self) -> Command | None:
-        """The origin's data port accepted: the transfer command that waited for that, if one did."""
+    def connected(self) -> tuple[Actions, Command | None]:
+        """The origin's data port accepted: gives the transfer command that waited for that, if one did."""
         self._data.move(Cause.DIALLED)
         if self._transfer.state is not Transfer.HELD:
-            return None
+            return [], None
         assert self._command is not None
         return self._send(self._command)
 
-    def delivered(self, towards: Towards) -> Reply | None:
-        """One direction is complete: the completion reply that waited for that, if one did."""
+    def delivered(self, towards: Towards) -> tuple[Actions, Reply | None]:
+        """One direction is complete: gives the completion reply that waited for that, if one did."""
         self._delivered |= {towards}
-        return self._settle() if self.completing and self._whole else None
+        return self._settle() if self.completing and self._whole else ([], None)
 
-    def ended(self, insecure: bool) -> Reply | None:
-        """The data channel is gone: the reply that waited for it, if one did.
+    def ended(self, insecure: bool) -> tuple[Actions, Reply | None]:
+        """The data channel is gone: gives the reply that waited for it, if one did.
 
         :param insecure: whether because the client's TLS on it failed.
         """
@@ -157,24 +154,24 @@ class Transfers:
         self._data.move(Cause.DATA_ENDED)
         if opening:
             self._announcement = None
-            return NO_DATA_PORT
+            return [], NO_DATA_PORT
         if self._transfer.state is Transfer.HELD:
             self._transfer.move(Cause.DONE)
             self._data.move(Cause.DONE)
-            return NO_DATA_CONNECTION
-        return self._settle() if self.completing else None
+            return [], NO_DATA_CONNECTION
+        return self._settle() if self.completing else ([], None)
 
     def preliminary(self) -> None:
         """The origin's 1yz: the transfer runs."""
         self._transfer.move(Cause.PRELIMINARY)
 
-    def start(self) -> None:
+    def start(self) -> Actions:
         """Something moves bytes over the data channel now."""
-        if self.security.terms.terminates and self._data.state in (Data.LISTENING, Data.CONNECTED):
-            towards = self._towards if self.under_way else None
-            self.actions.append(do.BeginData(self.security.private, towards))
+        if not self.client_tls.terms.terminates or self._data.state not in (Data.LISTENING, Data.CONNECTED):
+            return []
+        return [do.BeginData(self.client_tls.private, self._towards if self.under_way else None)]
 
-    def final(self, reply: Reply, aborting: bool) -> Reply | None:
+    def final(self, reply: Reply, aborting: bool) -> tuple[Actions, Reply | None]:
         """The origin's final reply to the transfer command; it must not overtake the data.
 
         A transfer that was refused, or that the client itself aborts, waits for no data.
@@ -183,11 +180,11 @@ class Transfers:
         self._completion = reply
         if self.moving and not self._whole and not refused and not aborting:
             self._transfer.move(Cause.COMPLETION)
-            return None
+            return [], None
         return self._settle(aborting)
 
-    def give_up(self) -> Reply:
-        """The completion reply that waited, now; what the channel still held is lost."""
+    def give_up(self) -> tuple[Actions, Reply]:
+        """The completion reply that waited, now; the rest that the channel still held is lost."""
         return self._settle()
 
     @property
@@ -199,34 +196,32 @@ class Transfers:
     def _whole(self) -> bool:
         return self._towards in self._delivered
 
-    def _send(self, command: Command) -> Command:
+    def _send(self, command: Command) -> tuple[Actions, Command]:
         self._transfer.move(Cause.SEND)
         self._command = command
-        self.start()
-        return command
+        return self.start(), command
 
-    def _settle(self, aborting: bool = False) -> Reply:
+    def _settle(self, aborting: bool = False) -> tuple[Actions, Reply]:
         assert self._completion is not None
         reply, self._completion = self._completion, None
         if self._insecure and self._data.state is Data.ENDED and not aborting:
             reply = TLS_FAILED
         elif reply.positive and not aborting and self._data.state is not Data.NONE and not self._whole:
             reply = TRANSFER_CUT  # the origin was content, but the client did not get, or send, it all
+        actions: Actions = []
         if self._data.state is Data.CONNECTED and self._whole:
-            self.actions.append(do.ReleaseData())
+            actions.append(do.ReleaseData())
             self._data.move(Cause.DONE)
         else:
-            self._drop_channel()
+            actions += self._drop_channel()
         self._transfer.move(Cause.DONE)
-        return reply
+        return actions, reply
 
-    def _no_port(self, why: do.Note) -> Reply:
+    def _no_port(self, why: Record) -> tuple[Actions, Reply]:
         # The port that the origin listened on before is no longer this session's.
-        self.actions.append(why)
-        self._drop_channel()
-        return NO_DATA_PORT
+        return [do.Note(why), *self._drop_channel()], NO_DATA_PORT
 
-    def _drop_channel(self) -> None:
-        if self._data.state in (Data.LISTENING, Data.CONNECTED):
-            self.actions.append(do.AbortData())
+    def _drop_channel(self) -> Actions:
+        dropped: Actions = [do.AbortData()] if self._data.state in (Data.LISTENING, Data.CONNECTED) else []
         self._data.move(Cause.DONE)
+        return dropped

@@ -21,6 +21,7 @@ ROOMS: dict[str, set[str]] = {
     "gateway.guard": {"gateway.addresses"},
     "gateway.net": {"gateway.addresses", "gateway.tls"},
     "gateway.data": {"gateway.addresses", "gateway.net"},
+    "gateway.origins": {"gateway.addresses", "gateway.net", "gateway.tls"},
     "gateway.relay": {
         "gateway.addresses",
         "gateway.data",
@@ -28,6 +29,7 @@ ROOMS: dict[str, set[str]] = {
         "gateway.guard",
         "gateway.net",
         "gateway.observe",
+        "gateway.origins",
         "gateway.session",
         "gateway.tls",
     },
@@ -39,6 +41,7 @@ ROOMS: dict[str, set[str]] = {
         "gateway.guard",
         "gateway.net",
         "gateway.observe",
+        "gateway.origins",
         "gateway.relay",
         "gateway.session",
         "gateway.tls",

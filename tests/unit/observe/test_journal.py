@@ -11,7 +11,7 @@ import pytest
 from twisted.logger import Logger, formatEvent
 
 from gateway.observe.journal import Journal, JSONLinesSink, LogSink
-from gateway.observe.records import CommandRefused
+from gateway.observe.records import CommandRefused, PublicAddressChanged
 
 RECORD = {"time": "2026-01-02T03:04:05.678Z", "event": "connect", "application": "ftp", "session": 7}
 
@@ -50,6 +50,12 @@ def test_an_event_is_stamped_and_told_to_every_sink() -> None:
     assert time.endswith("Z") and len(time) == len("2026-01-02T03:04:05.678Z")
     assert before <= datetime.fromisoformat(time) <= datetime.now(UTC)
     assert list(one[0].values())[1:] == ["commandRefused", "ftp", 7, "192.0.2.7", "?", "500"]
+
+
+def test_an_event_says_only_what_it_is_of() -> None:
+    lines: list[Mapping[str, object]] = []
+    Journal((lines.append,)).note(PublicAddressChanged("ftp.example.com", "192.0.2.1", "192.0.2.2"))
+    assert list(lines[0]) == ["time", "event", "host", "before", "address"]
 
 
 @pytest.mark.parametrize(

@@ -11,16 +11,18 @@ import re
 
 import attrs
 
+from gateway.addresses import PortMap
 from gateway.ftp.addresses import parse_227, parse_229, render_227, render_229
 from gateway.ftp.commands import VERBS, Command, Kind
 from gateway.ftp.lines import Unclean
 from gateway.ftp.replies import Reply, ReplyAssembler
-from gateway.session import client_tls, judge, transfers
+from gateway.session import client_tls, refusals, tolerance, transfers
 from gateway.session import events as on
 from gateway.session.actions import Outcome
 from gateway.session.client_tls import Requirement
+from gateway.session.conversation import MAX_QUEUED
 from gateway.session.events import Deadline, Towards
-from gateway.session.judge import MAX_QUEUED, Setting
+from gateway.session.setting import Setting
 from tests.unit.session.playbook import ORIGIN
 
 _BESIDE = (b"STAT", b"NOOP", b"ABOR")
@@ -86,6 +88,7 @@ class Books:
 
     setting: Setting
     hostile: bool
+    ports: PortMap
     event: on.Event = attrs.field(factory=on.Started, init=False)  # what happened last
     sent: list[Line] = attrs.field(factory=list, init=False)
     channel: Channel | None = attrs.field(default=None, init=False)
@@ -167,7 +170,7 @@ class Books:
             assert self.carrier is None or line.direction in self.carrier.delivered, "laws 7, 8: it is not whole"
         if reply.code == _PASSIVE.get(line.verb) and line.argument != b"ALL":
             assert self.channel is not None and self.channel.listening, "law 4"
-            assert reply.code == 227 or parse_229(reply) == self.setting.ports.public_port(self.channel.port)
+            assert reply.code == 227 or parse_229(reply) == self.ports.public_port(self.channel.port)
         return True
 
     def may_be_ours(self, line: Line, reply: Reply) -> bool:
@@ -198,7 +201,7 @@ class Books:
         match self.event:
             case on.ReplyReceived(origins):
                 port = parse_227(origins) or parse_229(origins)
-                usable = port is not None and self.setting.ports.public_port(port) is not None
+                usable = port is not None and self.ports.public_port(port) is not None
                 return reply == transfers.NO_DATA_PORT and self.channel is None and not usable
             case on.DataEnded():
                 return reply == transfers.NO_DATA_PORT
@@ -206,7 +209,7 @@ class Books:
                 return reply == transfers.PASV_UNKNOWN
             case on.DataListening(host):
                 assert self.channel is not None
-                port = self.setting.ports.public_port(self.channel.port)
+                port = self.ports.public_port(self.channel.port)
                 assert port is not None
                 return reply == render_229(port) or (host is not None and reply == render_227(host, port))
             case _:
@@ -225,7 +228,7 @@ class Books:
     def refusal(self, line: Line) -> Reply | None:
         """What the gateway itself says to a command; None where the origin is asked."""
         if isinstance(line.sent, Unclean):
-            return judge.UNCLEAN
+            return tolerance.UNCLEAN
         if (refusal := self.setting.policy.refusal(line.sent)) is not None:
             return refusal
         require = self.setting.tls.require
@@ -234,8 +237,8 @@ class Books:
         if require is Requirement.DATA and not self.private and line.direction is not None:
             return client_tls.DATA_REQUIRED
         if line.verb == b"REIN" and self.secure:
-            return judge.REIN_UNDER_TLS
-        return judge.PASV_AFTER_ALL if line.verb == b"PASV" and self.epsv_all else None
+            return refusals.REIN_UNDER_TLS
+        return refusals.PASV_AFTER_ALL if line.verb == b"PASV" and self.epsv_all else None
 
     def auth(self, data: bytes) -> None:
         """The client is told that its TLS begins, here or at the origin."""
@@ -252,7 +255,7 @@ class Books:
         assert isinstance(event, on.ReplyReceived) and len(event.reply.lines) == 1, "law 5"
         parse = {227: parse_227, 229: parse_229}[event.reply.code]
         assert parse(event.reply) == origin_port, "law 5"
-        assert self.setting.ports.public_port(origin_port) == public_port
+        assert self.ports.public_port(origin_port) == public_port
         assert any(_PASSIVE.get(line.verb) == event.reply.code for line in self.sent if line.forwarded), "law 5"
         self.channel = self.carrier = Channel(origin_port, begun=not self.setting.tls.terminates)
 

@@ -11,9 +11,10 @@ import attrs
 from gateway.session import actions as do
 from gateway.session import events as on
 from gateway.session.events import Towards
-from gateway.session.judge import Judge, Setting
+from gateway.session.judge import Judge
 from gateway.session.reading import Reading
-from tests.unit.session.playbook import ORIGIN, SETTING
+from gateway.session.setting import Setting
+from tests.unit.session.playbook import MIRRORED, ORIGIN, SETTING
 
 
 @attrs.define(eq=False)
@@ -39,7 +40,7 @@ class Dialogue:
 
     def run(self, pieces: list[bytes]) -> tuple[bytes, bytes]:
         """What the client and the origin get where the client sends these pieces."""
-        self._events += (on.Started(), on.OriginConnected(ip_address(ORIGIN)))
+        self._events += (on.Started(), on.OriginConnected(ip_address(ORIGIN), None, MIRRORED))
         self._says(b"220 Ready at " + ORIGIN.encode() + b"\r\n")
         self._work()
         for piece in filter(None, pieces):

@@ -29,23 +29,28 @@ from gateway.session import actions as do
 from gateway.session import events as on
 from gateway.session.client_tls import TLSTerms
 from gateway.session.events import Deadline, Towards
-from gateway.session.judge import Judge, Setting
+from gateway.session.judge import Judge
 from gateway.session.policy import Policy
+from gateway.session.setting import Setting
 
 ORIGIN = "198.51.100.1"
 CLIENT = "203.0.113.7"
 PUBLIC = "192.0.2.1"
 
+MIRRORED = PortMap(range(20000, 20021), range(20000, 20021))
+MAPPED = PortMap(range(20000, 20021), range(30000, 30021))
+
 SETTING = Setting(
     name="ftp.example.com",
-    origin_host=None,
     client=ip_address(CLIENT),
     public=PUBLIC,
-    ports=PortMap(range(20000, 20021), range(20000, 20021)),
     policy=Policy(),
     banner=None,
     tls=TLSTerms(),
 )
+
+NAMED = attrs.evolve(SETTING, public="public.example")
+OVER_IPV6 = attrs.evolve(SETTING, client=ip_address("2001:db8::7"), public="2001:db8::1")
 
 _OPENING = """
     client connects
@@ -80,12 +85,16 @@ COMPLETING = RUNNING + "origin: 226 Transfer complete\n"
 class Playbook:
     """A session, and the transcript of what was played with it.
 
+    :param host: the origin's host name.
+    :param ports: the origin's passive ports.
     :param idle: whether the idle deadline is part of the script; where not, arming and disarming it is left out.
     """
 
     setting: Setting = SETTING
     origin: str = ORIGIN
     idle: bool = False
+    host: str | None = None
+    ports: PortMap = MIRRORED
     session: Judge = attrs.field(init=False)
     _armed: set[Deadline] = attrs.field(factory=set, init=False)
 
@@ -93,9 +102,17 @@ class Playbook:
         self.session = Judge(self.setting)
 
     @classmethod
-    def opened(cls, setting: Setting = SETTING, *, origin: str = ORIGIN, idle: bool = False) -> Playbook:
+    def opened(
+        cls,
+        setting: Setting = SETTING,
+        *,
+        origin: str = ORIGIN,
+        idle: bool = False,
+        host: str | None = None,
+        ports: PortMap = MIRRORED,
+    ) -> Playbook:
         """A session whose greeting is over."""
-        play = cls(setting, origin, idle=True)
+        play = cls(setting, origin, idle=True, host=host, ports=ports)
         play(_OPENING)
         play.idle = idle
         return play
@@ -111,6 +128,10 @@ class Playbook:
         if played != expected:
             difference = "\n".join(ndiff(expected, played))
             raise AssertionError(f"expected -, played +\n{difference}")
+
+    def happens(self, line: str) -> None:
+        """Plays one event, whatever its actions are."""
+        list(self._receive(line))
 
     def _receive(self, line: str) -> Iterator[str]:
         event = self._event(line)
@@ -137,7 +158,7 @@ class Playbook:
             if match := re.fullmatch(pattern, line):
                 return event(*match.groups())
         if line == "origin connects":
-            return on.OriginConnected(ip_address(self.origin))
+            return on.OriginConnected(ip_address(self.origin), self.host, self.ports)
         raise ValueError(f"no such event: {line}")
 
 

@@ -4,7 +4,6 @@ import pytest
 
 from gateway.ftp.commands import VERBS, Command, Kind
 from gateway.ftp.replies import Reply
-from gateway.session import actions as do
 from gateway.session.client_tls import (
     ALREADY,
     AUTH_FIRST,
@@ -24,7 +23,6 @@ from gateway.session.client_tls import (
     Requirement,
     TLSTerms,
 )
-from gateway.session.origin_tls import Insecure, OriginTLS
 
 LOGIN = [b"USER", b"PASS", b"ACCT"]
 TRANSFERS = [verb for verb, row in VERBS.items() if row.kind in (Kind.TO_CLIENT, Kind.TO_ORIGIN)]
@@ -183,36 +181,3 @@ def test_data_may_be_clear_where_control_alone_must_not() -> None:
     answer(one, b"PBSZ 0")
     assert answer(one, b"PROT C") == PROTECTION_CLEAR
     assert one.refusal(Command(b"RETR", b"x")) is None
-
-
-# Towards the origin
-
-
-def said(command: bytes) -> do.Action:
-    return do.SendToOrigin(command + b"\r\n")
-
-
-@pytest.mark.parametrize("implicit", [False, True])
-def test_what_the_origin_is_told(implicit: bool) -> None:
-    origin, fine = OriginTLS(implicit), Reply.of(200, "fine")
-    if not implicit:
-        assert origin.next() == said(b"AUTH TLS")
-        assert origin.answered(Reply.of(234, "go")) == do.StartOriginTLS()
-    assert origin.next() == said(b"PBSZ 0")
-    assert origin.answered(fine) == said(b"PROT P")
-    assert origin.answered(fine) is None
-    assert origin.next() is None
-
-
-@pytest.mark.parametrize("refused", ["AUTH", "PBSZ", "PROT"])
-@pytest.mark.parametrize("code", [334, 421, 431, 500, 502, 504, 530, 534])
-def test_an_origin_that_refuses(refused: str, code: int) -> None:
-    origin = OriginTLS(implicit=False)
-    for verb in ("AUTH", "PBSZ", "PROT"):
-        if verb != refused:
-            origin.answered(Reply.of(200, "fine"))
-            continue
-        with pytest.raises(Insecure) as raised:
-            origin.answered(Reply.of(code, "no"))
-        assert str(raised.value) == f"{verb} was refused with {code}"
-        return

@@ -21,16 +21,15 @@ from gateway.ftp.commands import Command
 from gateway.ftp.lines import Unclean
 from gateway.session import events as on
 from gateway.session.client_tls import Requirement, TLSTerms
-from gateway.session.judge import Setting
 from gateway.session.policy import Policy
+from gateway.session.setting import Setting
 from tests.kit.pieces import cut, pieces
 from tests.unit.session.dialogue import Dialogue
-from tests.unit.session.playbook import SETTING
+from tests.unit.session.playbook import MAPPED, MIRRORED, SETTING
 from tests.unit.session.world import Choices, Step, World
 
 SETTINGS = [
     attrs.evolve(SETTING, public="public.example"),
-    attrs.evolve(SETTING, ports=PortMap(range(20000, 20021), range(30000, 30021))),
     attrs.evolve(SETTING, policy=Policy(deny=frozenset({b"ABOR", b"NOOP"}), read_only=True), banner="ready #hello"),
     attrs.evolve(SETTING, policy=Policy(tls=True), tls=TLSTerms(passthrough=True)),
     attrs.evolve(SETTING, policy=Policy(tls=True), tls=TLSTerms(terminates=True)),
@@ -66,9 +65,13 @@ class Session(RuleBasedStateMachine):
     hostile = False
     world: World
 
-    @initialize(setting=st.sampled_from(SETTINGS), phrases=st.lists(st.sampled_from(SCRIPTS), max_size=8))
-    def begin(self, setting: Setting, phrases: list[list[Command | Unclean]]) -> None:
-        self.world = World(setting, self.hostile)
+    @initialize(
+        setting=st.sampled_from(SETTINGS),
+        ports=st.sampled_from([MIRRORED, MAPPED]),
+        phrases=st.lists(st.sampled_from(SCRIPTS), max_size=8),
+    )
+    def begin(self, setting: Setting, ports: PortMap, phrases: list[list[Command | Unclean]]) -> None:
+        self.world = World(setting, self.hostile, ports)
         self.world.lines += chain.from_iterable(phrases)
         self.world.begin()
 

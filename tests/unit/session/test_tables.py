@@ -52,7 +52,7 @@ def test_every_cause_moves_something_and_is_named() -> None:
 
 def test_a_machine_moves_by_its_table() -> None:
     machine = Machine(PHASE, Phase.NEW)
-    machine.move(Cause.STARTED)
+    machine.move(Cause.ORIGIN_CHOSEN)
     assert machine.state is Phase.CONNECTING
     with pytest.raises(KeyError):
         machine.move(Cause.GREETED)

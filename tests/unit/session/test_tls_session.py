@@ -4,8 +4,8 @@ import attrs
 import pytest
 
 from gateway.session.client_tls import Requirement, TLSTerms
-from gateway.session.judge import Setting
 from gateway.session.policy import Policy
+from gateway.session.setting import Setting
 from tests.unit.session.playbook import SETTING, Playbook
 
 POLICY = Policy(tls=True)
@@ -311,6 +311,16 @@ origin: 200 fine
     arm idle
     client: 220 ready
     origin: USER x
+""")
+
+    def test_a_reply_that_nobody_asked_for(self) -> None:
+        Playbook(FULL, idle=True)(f"""{ASKED}
+origin: 234 go
+    origin TLS
+origin: 200 fine
+    note tlsError side='origin' reason='reply to no command'
+    client: 421 Service not available; closing control connection.
+    close: origin's TLS failed
 """)
 
     def test_implicit(self) -> None:

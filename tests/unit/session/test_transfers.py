@@ -3,13 +3,7 @@
 import pytest
 
 from gateway.ftp.commands import VERBS, Kind
-from tests.unit.session.playbook import COMPLETING, CONNECTED, LISTENING, RUNNING, Playbook
-
-
-@pytest.fixture
-def play() -> Playbook:
-    """A session whose greeting is over."""
-    return Playbook.opened()
+from tests.unit.session.playbook import COMPLETING, CONNECTED, LISTENING, MAPPED, NAMED, OVER_IPV6, RUNNING, Playbook
 
 
 class TestSetUp:
@@ -250,4 +244,180 @@ class TestCut:
                 abort data
                 client: 550 No such file
                 origin: PWD
+        """)
+
+
+class TestPassive:
+    def test_pasv_names_the_public_address_once_it_listens(self, play: Playbook) -> None:
+        play("""
+            client: PASV
+                origin: PASV
+            client: PWD
+            origin: 227 Entering Passive Mode (198,51,100,1,78,33).
+                open data, origin 20001, public 20001
+            data listens, public address 192.0.2.1
+                client: 227 Entering Passive Mode (192,0,2,1,78,33).
+                origin: PWD
+        """)
+
+    @pytest.mark.parametrize("host", ["0,0,0,0", "10,0,0,1", "127,0,0,1"])
+    def test_the_host_in_a_227_is_not_looked_at(self, play: Playbook, host: str) -> None:
+        play(f"""
+            client: PASV
+                origin: PASV
+            origin: 227 Passive ={host},78,33
+                open data, origin 20001, public 20001
+            data listens, public address 192.0.2.1
+                client: 227 Entering Passive Mode (192,0,2,1,78,33).
+        """)
+
+    def test_behind_a_public_name(self) -> None:
+        Playbook.opened(NAMED, host="origin.internal")("""
+            client: PASV
+                origin: PASV
+            origin: 227 Entering Passive Mode (198,51,100,1,78,33).
+                open data, origin 20001, public 20001
+            data listens, public address 192.0.2.99
+                client: 227 Entering Passive Mode (192,0,2,99,78,33).
+        """)
+
+    def test_epsv_passes_byte_for_byte(self, play: Playbook) -> None:
+        play("""
+            client: epsv
+                origin: EPSV
+            origin: 229  Entering (for 198.51.100.1) \\xff (!!!20020!)
+                open data, origin 20020, public 20020
+            data listens, public address 192.0.2.1
+                client: 229  Entering (for 192.0.2.1) \\xff (!!!20020!)
+        """)
+
+    def test_mapped_ports(self) -> None:
+        Playbook.opened(ports=MAPPED)("""
+            client: EPSV
+                origin: EPSV
+            origin: 229 Entering (|||20020|)
+                open data, origin 20020, public 30020
+            data listens
+                client: 229 Entering Extended Passive Mode (|||30020|)
+            client: PASV
+                origin: PASV
+            origin: 227 Passive (198,51,100,1,78,32)
+                open data, origin 20000, public 30000
+            data listens, public address 192.0.2.1
+                client: 227 Entering Passive Mode (192,0,2,1,117,48).
+        """)
+
+    @pytest.mark.parametrize(
+        ("command", "reply", "note"),
+        [
+            ("PASV", "227 (198,51,100,1,78,53)", "dataPortOutOfRange port=20021 range='20000-20020'"),
+            ("EPSV", "229 (|||19999|)", "dataPortOutOfRange port=19999 range='20000-20020'"),
+            ("PASV", "227 Passive", "originError reason='malformed 227 reply'"),
+            ("EPSV", "229 (||20000|)", "originError reason='malformed 229 reply'"),
+            ("PASV", "227-(198,51,100,1,78,32)\\r\\n227 End", "originError reason='malformed 227 reply'"),
+        ],
+    )
+    def test_no_port_to_open(self, play: Playbook, command: str, reply: str, note: str) -> None:
+        play(f"""
+            client: {command}
+                origin: {command}
+            origin: {reply}
+                note {note}
+                client: 425 Cannot open a data port now.
+        """)
+
+    def test_no_port_to_open_gives_the_last_one_up(self, play: Playbook) -> None:
+        play(LISTENING)
+        play("""
+            client: EPSV
+                origin: EPSV
+            origin: 229 (|||1|)
+                note dataPortOutOfRange port=1 range='20000-20020'
+                abort data
+                client: 425 Cannot open a data port now.
+            client: RETR file
+                origin: RETR file
+        """)
+
+    def test_the_port_cannot_be_opened(self, play: Playbook) -> None:
+        play("""
+            client: EPSV
+                origin: EPSV
+            client: PWD
+            origin: 229 (|||20000|)
+                open data, origin 20000, public 20000
+            data ended
+                client: 425 Cannot open a data port now.
+                origin: PWD
+        """)
+
+    def test_no_public_address_known(self, play: Playbook) -> None:
+        play("""
+            client: PASV
+                origin: PASV
+            origin: 227 (198,51,100,1,78,32)
+                open data, origin 20000, public 20000
+            data listens
+                abort data
+                client: 425 No address for PASV is known now; use EPSV.
+        """)
+
+    def test_one_after_another(self, play: Playbook) -> None:
+        for script in (LISTENING, CONNECTED, LISTENING, "data ended", LISTENING):
+            play(script)
+
+    def test_refused_by_the_origin(self, play: Playbook) -> None:
+        play("""
+            client: EPSV 2
+                origin: EPSV 2
+            origin: 522 Use (1)
+                client: 522 Use (1)
+        """)
+
+    @pytest.mark.parametrize(("argument", "passed"), [(" 1", ""), (" 2", ""), (" 2 ", ""), ("", ""), (" 3", " 3")])
+    def test_between_families_the_protocol_is_dropped(self, argument: str, passed: str) -> None:
+        Playbook.opened(OVER_IPV6)(f"""
+            client: EPSV{argument}
+                origin: EPSV{passed}
+        """)
+
+    def test_within_a_family_the_protocol_stays(self) -> None:
+        Playbook.opened(OVER_IPV6, origin="2001:db8::51")("""
+            client: EPSV 2
+                origin: EPSV 2
+        """)
+
+    def test_over_ipv6_there_is_no_pasv(self) -> None:
+        Playbook.opened(OVER_IPV6)("""
+            client: PASV
+                note commandRefused verb='PASV' reply='425 PASV cannot name an IPv6 address; use EPSV.'
+                client: 425 PASV cannot name an IPv6 address; use EPSV.
+        """)
+
+    def test_after_epsv_all_there_is_no_pasv(self, play: Playbook) -> None:
+        play("""
+            client: epsv all
+                origin: EPSV all
+            client: PASV
+            origin: 200 All
+                client: 200 All
+                note commandRefused verb='PASV' reply='503 PASV is not allowed after EPSV ALL.'
+                client: 503 PASV is not allowed after EPSV ALL.
+            client: EPSV ALL
+                origin: EPSV ALL
+            origin: 500 What?
+                client: 500 What?
+            client: PASV
+                note commandRefused verb='PASV' reply='503 PASV is not allowed after EPSV ALL.'
+                client: 503 PASV is not allowed after EPSV ALL.
+        """)
+
+    def test_epsv_all_that_is_refused_changes_nothing(self, play: Playbook) -> None:
+        play("""
+            client: EPSV ALL
+                origin: EPSV ALL
+            origin: 500 What?
+                client: 500 What?
+            client: PASV
+                origin: PASV
         """)

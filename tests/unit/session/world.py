@@ -11,15 +11,17 @@ from typing import TypeVar
 
 import attrs
 
+from gateway.addresses import PortMap
 from gateway.ftp.commands import Command
 from gateway.ftp.lines import Unclean
 from gateway.ftp.replies import ReplyAssembler
 from gateway.session import actions as do
 from gateway.session import events as on
 from gateway.session.events import Deadline, Towards
-from gateway.session.judge import Judge, Setting
+from gateway.session.judge import Judge
+from gateway.session.setting import Setting
 from tests.unit.session.books import Books, Channel, Line
-from tests.unit.session.playbook import ORIGIN
+from tests.unit.session.playbook import MIRRORED, ORIGIN
 
 PUBLIC_HOST = IPv4Address("192.0.2.99")
 T = TypeVar("T")
@@ -96,6 +98,7 @@ class World:
 
     setting: Setting
     hostile: bool = False
+    ports: PortMap = MIRRORED
     choices: Choices = attrs.field(factory=Choices, init=False)
     lines: list[Command | Unclean] = attrs.field(factory=list, init=False)
     sound: bool = attrs.field(default=True, init=False)
@@ -113,7 +116,7 @@ class World:
 
     def __attrs_post_init__(self) -> None:
         self.session = Judge(self.setting)
-        self.books = Books(self.setting, self.hostile)
+        self.books = Books(self.setting, self.hostile, self.ports)
         if self.setting.tls.to_origin:
             self.securing = [b"AUTH TLS\r\n", b"PBSZ 0\r\n", b"PROT P\r\n"]
             if self.setting.tls.origin_implicit:
@@ -241,7 +244,7 @@ class World:
 
     def origin_connects(self) -> None:
         self.origin_up = True
-        self.tell(on.OriginConnected(ip_address(ORIGIN)))
+        self.tell(on.OriginConnected(ip_address(ORIGIN), None, self.ports))
 
     def origin_secured(self) -> None:
         self.origin_handshake = False

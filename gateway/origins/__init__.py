@@ -1,0 +1,1 @@
+"""The FTP servers that sessions go to."""

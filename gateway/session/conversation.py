@@ -1,0 +1,302 @@
+"""The conversation of an open session: the client's commands, and the replies that answer them.
+
+Commands wait in one queue and are judged when their turn comes, so a local answer is in its place by itself. One
+command is before the origin at a time; only STAT, NOOP and ABOR may stand beside a transfer (RFC 959 section 4.1.3).
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+
+import attrs
+
+from gateway.ftp.commands import VERBS, Command, Kind
+from gateway.ftp.lines import Unclean
+from gateway.ftp.replies import Reply, features
+from gateway.ftp.scrub import Scrubber
+from gateway.observe.records import CommandRefused
+from gateway.session import actions as do
+from gateway.session.actions import Actions, Outcome
+from gateway.session.client_tls import STARTING, ClientTLS
+from gateway.session.effects import Effect, effect_of
+from gateway.session.endings import STOPPING, TOO_MANY_LOGINS, UNAVAILABLE, end, injected, origin_error, send
+from gateway.session.events import Deadline, Towards
+from gateway.session.exchanges import Exchange, Exchanges, may_stand_beside
+from gateway.session.login import LoginState
+from gateway.session.policy import NOT_UNDERSTOOD
+from gateway.session.refusals import refusal
+from gateway.session.setting import Setting
+from gateway.session.tolerance import UNCLEAN, Last, Tolerance
+from gateway.session.transfers import Transfers
+
+MAX_QUEUED = 64
+
+_TLS_VERBS = frozenset(verb for verb, row in VERBS.items() if row.kind is Kind.TLS)
+_TLS_FEATURES = {b"AUTH": b"AUTH TLS", b"PBSZ": b"PBSZ", b"PROT": b"PROT"}
+
+
+@attrs.define
+class Conversation:
+    """Everything between the greeting and the end. Methods give the actions that they lead to.
+
+    :param client_tls: TLS on the client's side.
+    :param exchanges: those before the origin.
+    :param scrubber: takes the origin's address out of replies; there once the origin is connected.
+    """
+
+    setting: Setting = attrs.field(repr=False)
+    client_tls: ClientTLS = attrs.field(repr=False)
+    exchanges: Exchanges
+    scrubber: Scrubber = attrs.field(init=False, repr=False)
+    login: LoginState = attrs.field(factory=LoginState, init=False)
+    transfers: Transfers = attrs.field(init=False)
+    _queue: list[Command | Unclean] = attrs.field(factory=list, init=False, repr=False)
+    _behind: list[Reply] = attrs.field(factory=list, init=False, repr=False)  # a reply that is held
+    _tolerance: Tolerance = attrs.field(factory=Tolerance, init=False, repr=False)
+    _draining: bool = attrs.field(default=False, init=False)
+    _origin_gone: bool = attrs.field(default=False, init=False)
+    _over: bool = attrs.field(default=False, init=False)
+
+    @transfers.default
+    def _no_transfers(self) -> Transfers:
+        return Transfers(self.client_tls)
+
+    @property
+    def hungry(self) -> bool:
+        """Whether more commands may be given to it; where not, the client is not read (back-pressure)."""
+        return len(self._queue) < MAX_QUEUED
+
+    # Commands
+
+    def heard(self, item: Command | Unclean) -> Actions:
+        """The client sent a line; it waits for its turn."""
+        if self.exchanges.has(b"AUTH"):
+            return self._end(injected())
+        self._queue.append(item)
+        return []
+
+    def go_on(self) -> Actions:
+        """Takes the commands whose turn it is."""
+        actions: Actions = []
+        while self._queue and not self._over and self._may_go(self._queue[0]):
+            actions += self._take(self._queue.pop(0))
+        return actions
+
+    def _may_go(self, item: Command | Unclean) -> bool:
+        if self._origin_gone or self.client_tls.starting or self.login.held:
+            return False
+        if not self.transfers.under_way:
+            return not self.transfers.busy and self.exchanges.none
+        if isinstance(item, Unclean) or not may_stand_beside(item) or self._refusal(item) is not None:
+            return False
+        if self.transfers.busy:
+            return self.transfers.completing and item.verb == b"ABOR"
+        return not self.exchanges.full
+
+    def _take(self, item: Command | Unclean) -> Actions:
+        if isinstance(item, Unclean):
+            return self._refuse(UNCLEAN, self._tolerance.unclean(), "?", item.value)
+        refused = self._refusal(item)
+        if refused is NOT_UNDERSTOOD:  # the verb may be anything, even a password
+            return self._refuse(refused, self._tolerance.unknown(), "?")
+        self._tolerance.known()
+        if refused is not None:
+            return self._refuse(refused, None, item.verb.decode())
+        if item.verb == b"AUTH" and self._queue and not self.client_tls.secure:
+            return self._end(injected())
+        verb = VERBS.get(item.verb)
+        if verb is not None and verb.kind is Kind.TLS and self.setting.tls.terminates:
+            answer = self.client_tls.answer(item)
+            return [do.StartClientTLS(answer.render()) if answer is STARTING else send(answer)]
+        if verb is not None and verb.transfers:
+            return self._begin_transfer(item)
+        return self._forward(item)
+
+    def _refusal(self, command: Command) -> Reply | None:
+        return refusal(command, self.setting, self.client_tls, self.transfers.extended_only)
+
+    def _refuse(self, reply: Reply, last: Last | None, verb: str, reason: str | None = None) -> Actions:
+        refused: Actions = [do.Note(CommandRefused(verb, reply.lines[0].decode(), reason)), send(reply)]
+        return refused if last is None else refused + self._end(end(*last))
+
+    def _begin_transfer(self, command: Command) -> Actions:
+        actions, answer = self.transfers.begin(command)
+        if isinstance(answer, Reply):
+            return [*actions, send(answer)]
+        return actions + self._transfer(answer)
+
+    def _transfer(self, command: Command | None) -> Actions:
+        """Asks for a transfer, where it is time; while bytes move no session is idle."""
+        asked = [] if command is None else self._ask(Exchange(command, command))
+        return [*asked, do.Disarm(Deadline.IDLE)] if self.transfers.moving else asked
+
+    def _forward(self, command: Command) -> Actions:
+        asked, actions = command, Actions()
+        match command.verb:
+            case b"USER":
+                self.login.names(command)
+            case b"ABOR" if self.transfers.completing:
+                actions = self._completed(self.transfers.give_up())
+            case b"EPSV" if self._families_differ and (command.argument or b"").strip() in (b"1", b"2"):
+                asked = Command(b"EPSV")
+        return actions if self._over else actions + self._ask(Exchange(command, asked))
+
+    def _ask(self, exchange: Exchange) -> Actions:
+        self.exchanges.add(exchange)
+        return [do.SendToOrigin(exchange.asked.render())]
+
+    @property
+    def _families_differ(self) -> bool:
+        return self.scrubber.address.version != self.setting.client.version
+
+    # Replies
+
+    def replied(self, reply: Reply) -> Actions:
+        """The origin sent a reply."""
+        if not self._holding:
+            return self._settle(reply)
+        self._behind.append(reply)
+        if len(self._behind) <= MAX_QUEUED:
+            return []
+        return [origin_error("replies to no command"), *self._end(end(Outcome.ORIGIN_BROKE, UNAVAILABLE))]
+
+    @property
+    def _holding(self) -> bool:
+        """Whether a reply of the origin's is held, and those that come behind it wait."""
+        return self.transfers.completing or self.login.held
+
+    def _settle(self, reply: Reply) -> Actions:
+        """Finds the exchange that a reply belongs to, and sends the reply on."""
+        clean, transfers = self.scrubber.scrub(reply), self.transfers
+        if reply.code == 421:
+            return self._end(end(Outcome.ORIGIN_CLOSED, clean))
+        exchange = self.exchanges.answered(reply, transferring=transfers.under_way, running=transfers.running)
+        if exchange is None:
+            return [origin_error("reply to no command")]
+        verb = VERBS.get(exchange.asked.verb)
+        transfer = verb is not None and verb.transfers
+        if reply.preliminary:
+            if transfer:
+                transfers.preliminary()
+            return [*transfers.start(), send(clean)]
+        self.exchanges.remove(exchange)
+        return self._end_transfer(reply, clean) if transfer else self._end_exchange(exchange, reply, clean)
+
+    def _end_transfer(self, reply: Reply, clean: Reply) -> Actions:
+        aborting = self.exchanges.has(b"ABOR")
+        actions = self._completed(self.transfers.final(clean, aborting))
+        if (aborting or (self.transfers.completing and not reply.positive)) and not self._over:
+            actions.append(do.Arm(Deadline.GRACE))
+        return actions
+
+    def _end_exchange(self, exchange: Exchange, reply: Reply, clean: Reply) -> Actions:
+        actions: Actions = []
+        if exchange.asked.verb == b"ABOR" and not self.exchanges.has(b"ABOR"):
+            actions.append(do.Disarm(Deadline.GRACE))
+        match effect_of(exchange, reply):
+            case Effect.LOGGED_IN:
+                self.login.logged_in()
+                actions.append(do.Disarm(Deadline.LOGIN))
+            case Effect.LOGIN_REFUSED:
+                self.login.refused(clean)
+                return [*actions, do.CountFailedLogin()]
+            case Effect.REINITIALIZED:
+                self.login.reinitialized()
+                actions.append(do.Arm(Deadline.LOGIN))
+            case Effect.FEATURES | Effect.NO_FEATURES if self.setting.tls.terminates:
+                hidden = self.setting.policy.hidden
+                ours = tuple(line for verb, line in _TLS_FEATURES.items() if verb not in hidden)
+                clean = features(clean, hidden | _TLS_VERBS, ours)
+            case Effect.FEATURES:
+                clean = features(clean, self.setting.policy.hidden)
+            case Effect.OPAQUE:
+                return [*actions, do.Disarm(Deadline.LOGIN), do.GoOpaque(clean.render())]
+            case Effect.EXTENDED_ONLY:
+                self.transfers.extended_only = True
+            case Effect.PASSIVE:
+                opened, answer = self.transfers.announce(reply, clean)
+                return [*actions, *opened] if answer is None else [*actions, *opened, send(answer)]
+            case Effect.QUIT:
+                return actions + self._end(end(Outcome.QUIT, clean))
+        return [*actions, send(clean)]
+
+    def counted(self, last: bool) -> Actions:
+        """The failed login is counted: its reply may go on.
+
+        :param last: whether it was one too many.
+        """
+        answer = send(self.login.counted())
+        if last:
+            return [answer, *self._end(end(Outcome.LOGIN_FAILURES, TOO_MANY_LOGINS))]  # RFC 2577 section 5
+        return [answer, *self._catch_up()]
+
+    # Data
+
+    def data_listening(self, host: IPv4Address | None) -> Actions:
+        """The data port listens."""
+        actions, answer = self.transfers.listening(host)
+        return [*actions, send(answer)]
+
+    def data_connected(self) -> Actions:
+        """The origin's data port accepted."""
+        actions, command = self.transfers.connected()
+        return actions + self._transfer(command)
+
+    def data_delivered(self, towards: Towards) -> Actions:
+        """One direction of the data is complete."""
+        return self._completed(self.transfers.delivered(towards))
+
+    def data_ended(self, insecure: bool) -> Actions:
+        """The data channel is gone."""
+        return self._completed(self.transfers.ended(insecure)) + self.rest()
+
+    def _completed(self, step: tuple[Actions, Reply | None]) -> Actions:
+        actions, answer = step
+        if answer is None:
+            return actions
+        return [*actions, do.Disarm(Deadline.GRACE), send(answer), *self._catch_up()]
+
+    def _catch_up(self) -> Actions:
+        """The reply that was held has gone on: now those that came behind it."""
+        actions = self.rest()
+        while self._behind and not self._over:
+            actions += self._settle(self._behind.pop(0))
+        if self._origin_gone and not self._over:
+            actions += self._end(end(Outcome.ORIGIN_LOST, UNAVAILABLE))
+        return actions + self._drain()
+
+    # Time, and the end
+
+    def rest(self) -> Actions:
+        """The time to the next command begins, unless bytes move."""
+        return [] if self._over or self.transfers.moving else [do.Arm(Deadline.IDLE)]
+
+    def grace_is_over(self) -> Actions:
+        """The time is over that a failed transfer's data, or the reply to ABOR, had."""
+        if self.transfers.completing:
+            return self._completed(self.transfers.give_up())
+        self.exchanges.forget(b"ABOR")  # the reply to the transfer was the one to the ABOR as well
+        return []
+
+    def drains(self) -> Actions:
+        """The gateway is about to stop: the session ends, with its transfer."""
+        self._draining = True
+        return self._drain()
+
+    def origin_lost(self) -> Actions:
+        """The origin's control connection is gone."""
+        self._origin_gone = True
+        if self._holding:
+            return []
+        if self.exchanges.has(b"QUIT"):
+            return self._end(end(Outcome.QUIT))
+        return [origin_error("control connection lost"), *self._end(end(Outcome.ORIGIN_LOST, UNAVAILABLE))]
+
+    def _drain(self) -> Actions:
+        if not self._draining or self._over or self.transfers.under_way:
+            return []
+        return self._end(end(Outcome.DRAINED, STOPPING))
+
+    def _end(self, last: Actions) -> Actions:
+        self._over = True
+        return last

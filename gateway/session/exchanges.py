@@ -1,0 +1,103 @@
+"""The exchanges before the origin: at most one command, and beside a transfer STAT, NOOP and ABOR (RFC 959 section
+4.1.3). A reply is matched with the command that was asked of the origin."""
+
+from __future__ import annotations
+
+import enum
+from itertools import chain
+
+import attrs
+
+from gateway.ftp.commands import Command
+from gateway.ftp.replies import Reply
+
+MAX_EXCHANGES = 64
+
+# Replies that a command beside a transfer may have for its own: its answers, and its refusals.
+_BESIDE = {b"STAT": (211, 212, 213), b"NOOP": (200,), b"ABOR": (225, 226)}
+_REFUSED = (500, 501, 502, 503, 504, 530)
+_NO_PATH = (450, 550)
+
+
+class By(enum.Enum):
+    """The side on whose behalf a command is asked."""
+
+    CLIENT = enum.auto()
+    GATEWAY = enum.auto()
+
+
+@attrs.frozen(eq=False)
+class Exchange:
+    """A command, and the replies to come.
+
+    :param said: the command that the client said; of the gateway's own, the command that it asks.
+    :param asked: the command that the origin was sent.
+    :param by: on whose behalf.
+    """
+
+    said: Command
+    asked: Command
+    by: By = By.CLIENT
+
+
+@attrs.define
+class Exchanges:
+    """The exchanges that are not complete, in the order in which they were asked."""
+
+    _open: list[Exchange] = attrs.field(factory=list, init=False)
+
+    @property
+    def none(self) -> bool:
+        """Whether the origin owes no reply."""
+        return not self._open
+
+    @property
+    def full(self) -> bool:
+        """Whether no more may be asked."""
+        return len(self._open) >= MAX_EXCHANGES
+
+    def has(self, verb: bytes) -> bool:
+        """Whether the client awaits the reply to a command of that verb."""
+        return any(one.said.verb == verb and one.by is By.CLIENT for one in self._open)
+
+    def add(self, exchange: Exchange) -> None:
+        """Its command was asked."""
+        self._open.append(exchange)
+
+    def remove(self, exchange: Exchange) -> None:
+        """It has its final reply."""
+        self._open.remove(exchange)
+
+    def forget(self, verb: bytes) -> None:
+        """Those whose command has that verb will have no reply."""
+        self._open = [one for one in self._open if one.asked.verb != verb]
+
+    def answered(self, reply: Reply, *, transferring: bool, running: bool) -> Exchange | None:
+        """The exchange that a reply belongs to; None where nobody asked for it.
+
+        An ABOR comes last, as it may have no reply of its own.
+
+        :param transferring: whether a transfer command awaits its final reply.
+        :param running: whether it had its 1yz.
+        """
+        if len(self._open) == 1:
+            return self._open[0]
+        beside = (one for one in self._open if _is_beside(one.asked, reply.code, transferring, running))
+        certain = (one for one in self._open if one.asked.verb != b"ABOR")
+        return next(chain(beside, certain, self._open), None)
+
+
+def may_stand_beside(command: Command) -> bool:
+    """Whether a command may be sent while a transfer is under way."""
+    return command.verb in _BESIDE
+
+
+def _is_beside(command: Command, code: int, transferring: bool, running: bool) -> bool:
+    """Whether a reply is for that command beside a transfer; a reply that fits both is for the transfer."""
+    if not may_stand_beside(command):
+        return False
+    if code in _BESIDE[command.verb]:
+        return command.verb != b"ABOR" or not transferring
+    if not running:
+        return False
+    return code in _REFUSED or (code in _NO_PATH and command.verb == b"STAT" and command.argument is not None)

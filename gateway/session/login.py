@@ -1,0 +1,50 @@
+"""The login, as far as the origin's replies tell: the gateway knows no users."""
+
+from __future__ import annotations
+
+import attrs
+
+from gateway.ftp.commands import Command
+from gateway.ftp.replies import Reply
+from gateway.session.tables import LOGIN, Cause, Login, Machine
+
+
+@attrs.define
+class LoginState:
+    """Who is logged in, and the refusal that waits until it is counted.
+
+    :param user: the name with which the client logged in, as the client gave it; None before that.
+    """
+
+    user: str | None = attrs.field(default=None, init=False)
+    _named: bytes = attrs.field(default=b"", init=False, repr=False)
+    _state: Machine[Login] = attrs.field(factory=lambda: Machine(LOGIN, Login.OUT), init=False)
+    _refusal: Reply | None = attrs.field(default=None, init=False, repr=False)
+
+    @property
+    def held(self) -> bool:
+        """Whether the refusal of a login is held; all that came behind it waits."""
+        return self._refusal is not None
+
+    def names(self, command: Command) -> None:
+        """The client said USER."""
+        self._named = command.argument or b""
+
+    def logged_in(self) -> None:
+        """The origin said 230. Only now the name is known to be one, and no password that was typed too early."""
+        self._state.move(Cause.LOGGED_IN)
+        self.user = self._named.decode(errors="backslashreplace")
+
+    def reinitialized(self) -> None:
+        """The origin carried out REIN."""
+        self._state.move(Cause.REINITIALIZED)
+
+    def refused(self, reply: Reply) -> None:
+        """Holds the refusal of a login until it is counted."""
+        self._refusal = reply
+
+    def counted(self) -> Reply:
+        """The refusal that was held."""
+        assert self._refusal is not None
+        refusal, self._refusal = self._refusal, None
+        return refusal

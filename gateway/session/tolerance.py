@@ -1,0 +1,39 @@
+"""The tolerance for lines that are no FTP: each is refused, and a few too many end the session."""
+
+from __future__ import annotations
+
+import attrs
+
+from gateway.ftp.replies import Reply
+from gateway.session.actions import Outcome
+
+MAX_UNCLEAN = 3
+MAX_UNKNOWN = 10  # in a row: another protocol's lines, or a scanner (ALPACA, CVE-2021-3618)
+
+UNCLEAN = Reply.of(500, "Line too long or not clean.")
+TOO_UNCLEAN = Reply.of(421, "Too many bad lines; closing control connection.")
+TOO_MANY_UNKNOWN = Reply.of(421, "Too many unknown commands; closing control connection.")
+
+Last = tuple[Outcome, Reply]
+
+
+@attrs.define
+class Tolerance:
+    """Counts bad lines. Each method gives the session's end where the line was one too many."""
+
+    _unclean: int = attrs.field(default=0, init=False)
+    _unknown: int = attrs.field(default=0, init=False)
+
+    def unclean(self) -> Last | None:
+        """A line was dropped."""
+        self._unclean += 1
+        return (Outcome.CLIENT_UNCLEAN, TOO_UNCLEAN) if self._unclean == MAX_UNCLEAN else None
+
+    def unknown(self) -> Last | None:
+        """A command's verb is unknown."""
+        self._unknown += 1
+        return (Outcome.CLIENT_UNKNOWN, TOO_MANY_UNKNOWN) if self._unknown == MAX_UNKNOWN else None
+
+    def known(self) -> None:
+        """A command's verb is known: the unknown ones are no longer in a row."""
+        self._unknown = 0

@@ -1,0 +1,43 @@
+"""Both streams of a session, as events."""
+
+import pytest
+
+from gateway.ftp.commands import Command
+from gateway.ftp.lines import Unclean
+from gateway.ftp.replies import Reply
+from gateway.session import events as on
+from gateway.session.reading import Reading
+
+
+@pytest.fixture
+def reading() -> Reading:
+    return Reading()
+
+
+def test_replies_come_before_commands(reading: Reading) -> None:
+    reading.commands.feed(b"NOOP\r\nST\0AT\r\n")
+    reading.replies.feed(b"220 a\r\n221 b\r\n")
+    events = [reading.next(hungry=True) for _ in range(5)]
+    assert events == [
+        on.ReplyReceived(Reply(220, (b"220 a",))),
+        on.ReplyReceived(Reply(221, (b"221 b",))),
+        on.CommandReceived(Command(b"NOOP")),
+        on.UncleanReceived(Unclean.NUL),
+        None,
+    ]
+
+
+def test_a_judge_that_takes_no_commands_gets_none(reading: Reading) -> None:
+    reading.commands.feed(b"NOOP\r\n")
+    assert reading.next(hungry=False) is None
+    assert reading.next(hungry=True) == on.CommandReceived(Command(b"NOOP"))
+
+
+def test_another_protocol(reading: Reading) -> None:
+    reading.commands.feed(b"\x16\x03\x01")
+    assert reading.next(hungry=True) == on.ForeignReceived()
+
+
+def test_an_origin_that_speaks_no_ftp(reading: Reading) -> None:
+    reading.replies.feed(b"SSH-2.0\r\n")
+    assert reading.next(hungry=True) == on.OriginBroke("the origin does not speak FTP")
