@@ -17,7 +17,7 @@ author = "The protected FTP gateway developers"
 copyright = f"2026, {author}"
 version = release = installed_version("protected-ftp-gateway")
 
-extensions = ["configuration", "performance", "states"]
+extensions = ["configuration", "performance", "rooms", "states"]
 exclude_patterns = ["_build"]
 highlight_language = "none"  # what is a program says so
 smartquotes = False  # what is typed is shown
@@ -26,6 +26,7 @@ nitpicky = True
 html_theme = "furo"
 html_title = f"{project} {release}"
 html_static_path = ["_static"]
+html_css_files = ["figures.css"]
 html_show_sphinx = False
 
 # The limits that the pages name are those of the code.
