@@ -243,7 +243,7 @@ class Commands:
     )
     read_only: bool = field(
         default=False,
-        metadata={"doc": "Refuses every known command that changes what the origin stores."},
+        metadata={"doc": "Refuses every known command that changes stored data on the origin."},
     )
 
 
