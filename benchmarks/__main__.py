@@ -53,8 +53,8 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     names = [*(stage.name for stage in STAGES), *(name.replace(" ", "-") for name in PEERS)]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures the gateway and its peers.")
-    parser.add_argument("--quick", action="store_true", help="little of everything: to try it, not to quote it")
-    parser.add_argument("--rounds", type=int, metavar="N", help="how often each load is laid on each peer")
+    parser.add_argument("--quick", action="store_true", help="a short run to try it out; do not quote its figures")
+    parser.add_argument("--rounds", type=int, metavar="N", help="rounds of each load for each peer")
     parser.add_argument(
         "--only",
         nargs="+",
@@ -63,8 +63,8 @@ def _arguments() -> argparse.Namespace:
         metavar="NAME",
         help=f"stages, peers or both: {', '.join(names)}",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every round's figures")
-    parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the medians")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of every round as JSON")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the medians as a chart")
     return parser.parse_args()
 
 

@@ -10,8 +10,8 @@ from benchmarks.peers import PLAIN, TUNED
 PEERS = tuple(peer.name for peer in (*PLAIN, *TUNED))
 """In the order in which they are shown."""
 NOTHING = "-"
-RATIO = "In brackets: the gateway's figure, divided by that one."
-TARGET_HEADS = ("Figure", "must be", "that is", "gateway", "reached")
+RATIO = "In brackets: the gateway's figure divided by that one."
+TARGET_HEADS = ("Figure", "Target", "Bound", "Gateway", "Reached")
 
 
 def number(figure: Figure, value: float | None) -> str:

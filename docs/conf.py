@@ -19,7 +19,7 @@ author = "The protected FTP gateway developers"
 copyright = f"2026, {author}"
 version = release = installed_version("protected-ftp-gateway")
 
-extensions = ["configuration", "events", "performance", "states"]
+extensions = ["configuration", "events", "performance", "rooms", "states"]
 exclude_patterns = ["_build"]
 highlight_language = "none"  # what is a program says so
 smartquotes = False  # what is typed is shown
@@ -28,6 +28,7 @@ nitpicky = True
 html_theme = "furo"
 html_title = f"{project} {release}"
 html_static_path = ["_static"]
+html_css_files = ["figures.css"]
 html_show_sphinx = False
 
 # The limits that the pages name are those of the code.

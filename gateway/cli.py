@@ -20,18 +20,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"ftp-gateway {version('protected-ftp-gateway')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    demo = commands.add_parser("demo", help="run a gateway, and an FTP server behind it, to try")
-    demo.add_argument("--tls", action="store_true", help="TLS to the clients, with a certificate made for now")
+    demo = commands.add_parser("demo", help="try it: run a gateway with an FTP server behind it")
+    demo.add_argument("--tls", action="store_true", help="speak TLS to the clients, with a temporary certificate")
     demo.set_defaults(run=_demo)
 
-    check = commands.add_parser("check", help="tell every mistake in a configuration file")
+    check = commands.add_parser("check", help="report every mistake in a configuration file")
     check.add_argument("file", type=Path)
     check.set_defaults(run=_check)
 
-    reload = commands.add_parser("reload", help="have the running gateway read its configuration again")
+    reload = commands.add_parser("reload", help="make the running gateway read its configuration again")
     which = reload.add_mutually_exclusive_group()
     which.add_argument("--pid", type=process_id, help="the gateway's process id")
-    which.add_argument("--pidfile", type=Path, default=Path("twistd.pid"), help="where twistd wrote it (%(default)s)")
+    which.add_argument(
+        "--pidfile",
+        type=Path,
+        default=Path("twistd.pid"),
+        help="the file that twistd wrote it to (default: %(default)s)",
+    )
     reload.set_defaults(run=_reload)
 
     chosen = parser.parse_args(arguments)

@@ -17,17 +17,17 @@ from origin import Origin
 from origin.samples import write_samples
 
 _HINTS = """
-The gateway is at ftp://127.0.0.1:2121/, and behind it an FTP server that names 198.51.100.1 in its PASV replies.
+The gateway is at ftp://127.0.0.1:2121/. The FTP server behind it names 198.51.100.1 in its PASV replies.
 In another terminal, try:
 
     curl ftp://127.0.0.1:2121/                                  a listing
-    curl --disable-epsv -v ftp://127.0.0.1:2121/welcome.txt     PASV: see the address in the 227 reply
+    curl --disable-epsv -v ftp://127.0.0.1:2121/welcome.txt     PASV: look at the address in the 227 reply
     curl -T FILE ftp://demo:demo@127.0.0.1:2121/incoming/       an upload
     curl -P - ftp://127.0.0.1:2121/                             active mode: refused
 """
 
 _TLS_HINTS = """
-The gateway speaks TLS, too, with a certificate that it made for now:
+The gateway speaks TLS as well, with a temporary certificate:
 
     curl --ssl-reqd --cacert {certificate} ftp://localhost:2121/
 """

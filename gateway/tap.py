@@ -27,14 +27,14 @@ class Options(usage.Options):
     """What ``twistd ftp-gateway`` takes: a file, or the flags of one application, or the demo."""
 
     optFlags = [  # noqa: RUF012
-        ["demo", None, "Run a gateway, and an FTP server behind it, to try."],
-        ["tls", None, "With --demo: TLS to the clients, with a certificate made for now."],
+        ["demo", None, "Try it: run a gateway with an FTP server behind it."],
+        ["tls", None, "With --demo: speak TLS to the clients, with a temporary certificate."],
     ]
     optParameters = [  # noqa: RUF012
         ["config", None, None, "The configuration file."],
         ["origin", None, None, "The FTP server to protect, HOST:PORT."],
         ["data-ports", None, None, "The FTP server's passive ports, LO-HI."],
-        ["public-address", None, None, "What 227 replies say: an IPv4 address or a host name."],
+        ["public-address", None, None, "The address in 227 replies: an IPv4 address or a hostname."],
     ]
 
     def __init__(self) -> None:
@@ -49,11 +49,11 @@ class Options(usage.Options):
         """Refuses what is not one of the three ways, and every mistake in the configuration at once."""
         flags = any(self[name] for name in _APPLICATION_FLAGS)
         if [bool(self["config"]), flags, bool(self["demo"])].count(True) != 1:
-            _refuse("give either --config FILE, or --listen, --origin and --data-ports, or --demo")
+            _refuse("give --config FILE, or --listen, --origin and --data-ports, or --demo")
         if flags and not (self["listen"] and self["origin"] and self["data-ports"]):
             _refuse("--listen, --origin and --data-ports belong together")
         if self["tls"] and not self["demo"]:
-            _refuse("--tls belongs to --demo; elsewhere the configuration file says what TLS there is")
+            _refuse("--tls belongs to --demo; otherwise configure TLS in the configuration file")
         if self["demo"]:
             return
         try:

@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     faults = _names("faults:", {name: fault.__doc__ or "" for name, fault in FAULTS.items()})
     parser = _OneSentenceParser(
         prog="python -m origin",
-        description="An FTP server over one directory, to stand behind the gateway, until SIGTERM or SIGINT.",
+        description="An FTP server for one directory, to put behind the gateway. It runs until SIGTERM or SIGINT.",
         epilog=f"{dialects}\n\n{faults}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -63,31 +63,40 @@ def _parser() -> argparse.ArgumentParser:
         type=_address,
         default=("127.0.0.2", 2121),
         metavar="HOST:PORT",
-        help="control connection; [IPV6]:PORT too; port 0 takes a free one (default: 127.0.0.2:2121)",
+        help="where it listens, also [IPV6]:PORT; port 0 takes a free one (default: 127.0.0.2:2121)",
     )
-    parser.add_argument("--root", required=True, metavar="DIR", help="what every user sees as /")
+    parser.add_argument("--root", required=True, metavar="DIR", help="the directory that every user sees as /")
     parser.add_argument(
         "--passive-ports",
         type=_ports,
         metavar="LO-HI",
-        help="data connections, both included (default: any)",
+        help="ports for data connections, both included (default: any)",
     )
     parser.add_argument(
         "--masquerade-address",
         metavar="IP",
-        help="what 227 replies name (default: the address that was reached)",
+        help="the address in 227 replies (default: the address that the client connected to)",
     )
     parser.add_argument(
-        "--user", type=_user, action="append", default=[], metavar="NAME:PASSWORD", help="may be repeated"
+        "--user",
+        type=_user,
+        action="append",
+        default=[],
+        metavar="NAME:PASSWORD",
+        help="let in this user; may be repeated",
     )
     parser.add_argument("--anonymous", action="store_true", help="let in 'anonymous' with any password")
-    parser.add_argument("--writable", action="store_true", help="users may change files (default: read only)")
-    parser.add_argument("--certificate", metavar="FILE", help="offer TLS (AUTH); in PEM, the chain may follow it")
-    parser.add_argument("--key", metavar="FILE", help="the certificate's private key, in PEM, without a passphrase")
-    parser.add_argument("--tls-required", action="store_true", help="refuse login and transfers in the clear")
-    parser.add_argument("--implicit-tls", action="store_true", help="TLS from the first byte on, as on port 990")
+    parser.add_argument("--writable", action="store_true", help="let users change files (default: read only)")
     parser.add_argument(
-        "--dialect", choices=DIALECTS, metavar="NAME", help="word replies as another server does; see below"
+        "--certificate",
+        metavar="FILE",
+        help="offer TLS (AUTH) with this certificate, in PEM; its chain may follow it",
+    )
+    parser.add_argument("--key", metavar="FILE", help="the certificate's private key, in PEM, without a passphrase")
+    parser.add_argument("--tls-required", action="store_true", help="refuse login and transfers without TLS")
+    parser.add_argument("--implicit-tls", action="store_true", help="start TLS at the first byte, as on port 990")
+    parser.add_argument(
+        "--dialect", choices=DIALECTS, metavar="NAME", help="word replies like another server; see below"
     )
     parser.add_argument("--fault", choices=FAULTS, metavar="NAME", help="misbehave; see below")
     return parser

@@ -110,7 +110,7 @@ DIALECTS: Mapping[str, Dialect] = {
         unknown=frozenset({"MLSD", "MLST", "MFMT"}),
     ),
     "proftpd": Dialect(
-        "ProFTPD 1.3, with the address that was reached in its greeting",
+        "ProFTPD 1.3, whose greeting names its address",
         "220 ProFTPD Server (ProFTPD) [{host}]",
         replies={
             "331": "331 Password required for {user}",
@@ -129,7 +129,7 @@ DIALECTS: Mapping[str, Dialect] = {
         },
     ),
     "pureftpd": Dialect(
-        "Pure-FTPd 1.0, which is wordy",
+        "Pure-FTPd 1.0, with replies of several lines",
         "220---------- Welcome to Pure-FTPd [privsep] [TLS] ----------\n"
         "220-You are user number 1 of 10 allowed.\n"
         "220-Local time is now 12:00. Server port: 21.\n"
@@ -200,7 +200,7 @@ DIALECTS: Mapping[str, Dialect] = {
         replies={"229": "229 Entering Extended Passive Mode (!!!{port}!)"},
     ),
     "four-spaces": Dialect(
-        "FEAT with four spaces, as IIS 6 has it",
+        "FEAT with four spaces, like IIS 6",
         replies={"211 FEAT": "211-FEAT\n{features}\n211 END"},
         indent="    ",
     ),

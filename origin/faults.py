@@ -33,7 +33,7 @@ class Late(Speaker):
 
 
 class OutOfOrder(Speaker):
-    """the 150 of a transfer behind its 226"""
+    """the 150 of a transfer after its 226"""
 
     _held = ""
 
@@ -53,7 +53,7 @@ class Twice(Speaker):
 
 
 class WrongAddress(Speaker):
-    """227 names 203.0.113.66, where somebody else is"""
+    """227 names 203.0.113.66, another host"""
 
     def say(self, words: str) -> None:
         if words.startswith("227"):
@@ -62,7 +62,7 @@ class WrongAddress(Speaker):
 
 
 class OtherPort(Speaker):
-    """227 and 229 name the next passive port, where nobody listens"""
+    """227 and 229 name the next passive port, which nobody listens on"""
 
     def say(self, words: str) -> None:
         if words.startswith(("227", "229")):
@@ -133,7 +133,7 @@ class _FirstBlock(DTPHandler):  # type: ignore[misc]  # pyftpdlib has no type hi
 
 
 class DieBefore226(Mortal):
-    """dies when a transfer is complete, in the place of its 226"""
+    """dies after a transfer, instead of sending its 226"""
 
     def say(self, words: str) -> None:
         if words.startswith("226"):
@@ -142,7 +142,7 @@ class DieBefore226(Mortal):
 
 
 class Early226(Speaker):
-    """226 right behind the 150, before the data"""
+    """226 right after the 150, before the data"""
 
     _said = False
 

@@ -1,18 +1,27 @@
-"""The directive ``state-diagram``: a machine of `gateway.session.tables`, drawn, and as a table for those who read.
+"""The directive ``state-diagram``: a machine of `gateway.session.tables`, drawn, and as a table.
 
 .. state-diagram:: PHASE
 """
 
 from __future__ import annotations
 
+import enum
+from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
-import chart
+import diagrams
+import graphviz
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from gateway.session import tables
+
+Table = Mapping[tuple[enum.Enum, enum.Enum], enum.Enum]
+
+_JOINED = 3
+"""From this many states on, the arrows of one cause to one target meet in a point before they reach it."""
 
 
 class StateDiagram(SphinxDirective):
@@ -21,7 +30,8 @@ class StateDiagram(SphinxDirective):
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        table: chart.Table = getattr(tables, self.arguments[0])
+        name = self.arguments[0]
+        table: Table = getattr(tables, name)
         rows = "".join(
             f"   * - {state.value}\n     - {cause.value}\n     - {target.value}\n"
             for (state, cause), target in table.items()
@@ -30,15 +40,34 @@ class StateDiagram(SphinxDirective):
             ".. list-table::\n   :header-rows: 1\n\n   * - In the state\n     - when\n     - goes to\n" + rows
         )
         return [
-            nodes.raw("", chart.draw(table), format="html"),
+            diagrams.shown(graph(table), f"State diagram {name}; the table below says the same"),
             nodes.raw("", "<details><summary>The same as a table</summary>", format="html"),
             *listed,
             nodes.raw("", "</details>", format="html"),
         ]
 
 
+def graph(table: Table) -> graphviz.Digraph:
+    """A box for each state, and an arrow for each transition."""
+    drawn = diagrams.diagram()
+    for state in type(next(iter(table.values()))):
+        drawn.node(state.name, diagrams.wrapped(state.value, 26))
+    arrows: dict[tuple[enum.Enum, enum.Enum], list[str]] = defaultdict(list)
+    for (state, cause), target in table.items():
+        arrows[cause, target].append(state.name)
+    for (cause, target), sources in arrows.items():
+        if len(sources) >= _JOINED:
+            point = f"{cause.name} {target.name}"
+            drawn.node(point, "", shape="point", width="0.05")
+            for source in sources:
+                drawn.edge(source, point, arrowhead="none")
+            sources = [point]
+        for source in sources:
+            drawn.edge(source, target.name, diagrams.wrapped(cause.value, 20))
+    return drawn
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
     app.add_directive("state-diagram", StateDiagram)
-    app.add_css_file("states.css")
     return {"parallel_read_safe": True, "parallel_write_safe": True}

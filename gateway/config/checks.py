@@ -66,7 +66,7 @@ def mistakes(applications: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
     for first, second in combinations(claims, 2):
         if first.name is not None and first.name == second.name:
-            yield f"{second.path}.name: {quoted(first.name)} is the name of {first.path} already"
+            yield f"{second.path}.name: {quoted(first.name)} is already the name of {first.path}"
     for (first, one), (second, other) in combinations(listens, 2):
         if one.collides(other):
             place = f"{quoted(one.text)}{first.owner(second)}"
@@ -82,11 +82,11 @@ def mistakes(applications: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for claim, keys in zip(claims, applications, strict=True):
         commands = keys.get("commands", {})
         for verb in sorted({*commands.get("allow", ())} & {*commands.get("deny", ())}):
-            yield f"{claim.path}.commands.deny: {verb} stands in allow as well"
+            yield f"{claim.path}.commands.deny: {verb} is also in allow"
         tls = keys.get("tls", {})
         yield from security.mistakes(f"{claim.path}.tls", tls)
         if tls.get("mode") is TlsMode.PASSTHROUGH and "data_ports" in keys and not keys["data_ports"].mirrored:
-            yield f'{claim.path}.data_ports: must be one range in mode "passthrough", in which no reply is rewritten'
+            yield f'{claim.path}.data_ports: must be one range in mode "passthrough", which rewrites no reply'
 
 
 def warnings(config: Config, ipv4_settings: Path = _IPV4_SETTINGS) -> tuple[str, ...]:
@@ -113,8 +113,8 @@ def _advice(config: Config, ipv4_settings: Path) -> Iterator[str]:
         for network in application.proxy_protocol.accept_from:
             if not network.prefixlen:
                 yield (
-                    f"{path}.proxy_protocol.accept_from: whoever connects from {network} can pass for any client; "
-                    "name the balancers alone"
+                    f"{path}.proxy_protocol.accept_from: every host in {network} can pose as any client; "
+                    "name only the load balancers"
                 )
         public = address(application.public_address or "")
         if isinstance(public, IPv4Address) and (public.is_loopback or any(public in net for net in _PRIVATE)):
@@ -123,8 +123,8 @@ def _advice(config: Config, ipv4_settings: Path) -> Iterator[str]:
         # Linux's net.ipv6.bindv6only and its kin decide.
         if one.port and one.port == other.port and {str(one.address), str(other.address)} == {"0.0.0.0", "::"}:
             yield (
-                f"{path}.listen: {quoted(one.text)} and {quoted(other.text)} collide where :: takes IPv4 connections "
-                "too, as is usual"
+                f"{path}.listen: {quoted(one.text)} and {quoted(other.text)} collide if :: also accepts IPv4 "
+                "connections, as it usually does"
             )
 
 

@@ -31,14 +31,14 @@ from gateway.config.values import (
 
 
 class AccessDenied(Enum):
-    """What a client gets that the access rules refuse."""
+    """How a client is turned away that the access rules deny."""
 
     REPLY = "reply"
     DROP = "drop"
 
 
 class DataPeer(Enum):
-    """Who may take a data channel."""
+    """The addresses from which a data connection is accepted."""
 
     ADDRESS = "address"
     NETWORK = "network"
@@ -56,7 +56,7 @@ class TlsMode(Enum):
 
 
 class TlsRequirement(Enum):
-    """What a client may not do in the clear."""
+    """The parts of a session that must have TLS."""
 
     NONE = "none"
     CONTROL = "control"
@@ -71,14 +71,14 @@ class DataSessionReuse(Enum):
 
 
 class TlsVersion(Enum):
-    """The versions of TLS that are spoken."""
+    """The versions of TLS."""
 
     V1_2 = "1.2"
     V1_3 = "1.3"
 
 
 class ProxyHeader(Enum):
-    """The version of the PROXY header that is sent."""
+    """The version of the PROXY header to send."""
 
     OFF = "off"
     V1 = "v1"
@@ -86,7 +86,7 @@ class ProxyHeader(Enum):
 
 
 class AccessAction(Enum):
-    """What an access rule does with the clients that it names."""
+    """The decision of an access rule."""
 
     ALLOW = "allow"
     DENY = "deny"
@@ -94,66 +94,65 @@ class AccessAction(Enum):
 
 @frozen
 class Timeouts:
-    """How long the gateway waits, in seconds."""
+    """Times, in seconds, that the gateway waits before it gives up."""
 
     origin_connect: Seconds = field(
         default=10.0,
-        metadata={"doc": "For the origin to accept a TCP connection, control or data."},
+        metadata={"doc": "Time for the origin to accept a TCP connection, control or data."},
     )
     login: Seconds = field(
         default=60.0,
-        metadata={"doc": "From a client's connection to its successful login."},
+        metadata={"doc": "Time from a client's connection to its successful login."},
     )
     idle: Seconds = field(
         default=300.0,
-        metadata={
-            "doc": "From a command to the next, while no transfer is under way, be it the origin that is silent."
-        },
+        metadata={"doc": "Time between two commands while no transfer runs, also when the origin keeps silent."},
     )
     data_accept: Seconds = field(
         default=30.0,
-        metadata={"doc": "From the 227 or 229 reply to the client's data connection."},
+        metadata={"doc": "Time from the 227 or 229 reply to the client's data connection."},
     )
     data_stall: Seconds = field(
         default=300.0,
-        metadata={"doc": "For the next byte of a transfer."},
+        metadata={"doc": "Time without a byte after which a transfer is cut off."},
     )
     drain: Delay = field(
         default=30.0,
-        metadata={"doc": "For running transfers to end when the gateway stops; 0 cuts them at once."},
+        metadata={"doc": "Time for running transfers to finish when the gateway stops. 0 cuts them off at once."},
     )
 
 
 @frozen
 class Tls:
-    """TLS towards the clients and towards the origin. Files are PEM."""
+    """TLS with the clients and with the origin. All files are PEM."""
 
     mode: TlsMode = field(
         default=TlsMode.OFF,
         metadata={
-            "doc": "off: none, AUTH is refused; passthrough: between client and origin, unseen by the gateway; "
-            "flexible: to the client alone; full: on both sides, the origin's certificate not verified; "
-            "strict: on both sides, the origin's certificate and name verified."
+            "doc": "off: no TLS, AUTH is refused. passthrough: TLS between client and origin, which the gateway "
+            "cannot read. flexible: TLS with the client only. full: TLS on both sides, without verifying the "
+            "origin's certificate. strict: TLS on both sides, and the origin's certificate and name are verified."
         },
     )
     certificate: File | None = field(
         default=None,
         metadata={
-            "doc": "The certificate chain that clients see, read again when it changes; or a directory, where each "
-            "`*.pem` holds a chain and its key, chosen by the name that the client asks for, else the first."
+            "doc": "The certificate chain for clients, read again when the file changes. Or a directory, where each "
+            "`*.pem` holds a chain and its key: the name that the client asks for selects one, otherwise the first "
+            "is used."
         },
     )
     key: File | None = field(
         default=None,
-        metadata={"doc": "The private key of `certificate`; left out: it stands in the same file."},
+        metadata={"doc": "The private key of `certificate`. If left out, the key is in the same file."},
     )
     implicit: bool = field(
         default=False,
-        metadata={"doc": "Speaks TLS from a client's first byte, as on port 990, instead of waiting for AUTH."},
+        metadata={"doc": "Starts TLS at a client's first byte, as on port 990, instead of waiting for AUTH."},
     )
     require: TlsRequirement = field(
         default=TlsRequirement.NONE,
-        metadata={"doc": "Refuses in the clear: none: nothing; control: the login; data: transfers as well."},
+        metadata={"doc": "The parts that need TLS. none: nothing. control: the login. data: transfers as well."},
     )
     data_session_reuse: DataSessionReuse = field(
         default=DataSessionReuse.REQUIRED,
@@ -161,35 +160,35 @@ class Tls:
     )
     minimum_version: TlsVersion = field(
         default=TlsVersion.V1_2,
-        metadata={"doc": "The lowest version of TLS that is spoken."},
+        metadata={"doc": "The lowest version of TLS that the gateway accepts."},
     )
     origin_ca: File | None = field(
         default=None,
-        metadata={"doc": "Mode strict: the authorities trusted for the origin; left out: the system's."},
+        metadata={
+            "doc": "Mode strict: the certificate authorities trusted for the origin. If left out, the system's."
+        },
     )
     origin_name: Host | None = field(
         default=None,
-        metadata={"doc": "Mode strict: the name in the origin's certificate; left out: the host in `origin`."},
+        metadata={"doc": "Mode strict: the name in the origin's certificate. If left out, the host in `origin`."},
     )
     origin_implicit: bool = field(
         default=False,
-        metadata={"doc": "Speaks TLS to the origin from the first byte instead of sending AUTH."},
+        metadata={"doc": "Starts TLS with the origin at the first byte instead of sending AUTH."},
     )
     origin_certificate: File | None = field(
         default=None,
-        metadata={"doc": "The certificate that the gateway shows to the origin."},
+        metadata={"doc": "The certificate that the gateway presents to the origin."},
     )
     origin_key: File | None = field(
         default=None,
-        metadata={"doc": "The private key of `origin_certificate`; left out: it stands in the same file."},
+        metadata={"doc": "The private key of `origin_certificate`. If left out, the key is in the same file."},
     )
 
 
 @frozen
 class Limits:
-    """How much of the application clients may use. 0 is no limit. One client is one IPv4 address, or the /64 of one
-    IPv6 address.
-    """
+    """Limits of this application; 0 means no limit. A client is one IPv4 address, or the /64 of an IPv6 address."""
 
     sessions: Count = field(
         default=0,
@@ -197,138 +196,138 @@ class Limits:
     )
     sessions_per_client: Count = field(
         default=0,
-        metadata={"doc": "Sessions at the same time of one client."},
+        metadata={"doc": "Sessions of one client at the same time."},
     )
     connects_per_minute_per_client: Count = field(
         default=0,
         metadata={
-            "doc": "Control connections of one client in a minute: so many at once, then one in each such part of it."
+            "doc": "New control connections per client and minute: a burst of this many, then one every 60/n seconds."
         },
     )
     login_failures: Count = field(
         default=5,
         metadata={
-            "doc": "The failed login (530 to PASS) of one client that ends its session and bans it. Each one but the "
-            "first is answered later than the one before; 0: neither, and running bans are lifted."
+            "doc": "After this many failed logins (530 to PASS), a client's session ends and its address is banned. "
+            "From the second failure on, each reply is delayed longer. 0 turns both off and lifts current bans."
         },
     )
     login_failure_window: Delay = field(
         default=300.0,
-        metadata={"doc": "Seconds within which failed logins are counted; one that succeeds does not begin anew."},
+        metadata={"doc": "Seconds for which a failed login counts. A successful login does not reset the count."},
     )
     ban: Delay = field(
         default=600.0,
-        metadata={"doc": "Seconds for which a banned client is refused; 0: it may come back at once."},
+        metadata={"doc": "Seconds for which a banned client is refused. With 0 it may come back at once."},
     )
     bandwidth_per_session: Count = field(
         default=0,
-        metadata={"doc": "Bytes in a second that a session may transfer, in each direction."},
+        metadata={"doc": "Bytes per second that one session may transfer, in each direction."},
     )
     bandwidth: Count = field(
         default=0,
-        metadata={"doc": "Bytes in a second that all sessions together may transfer, in each direction."},
+        metadata={"doc": "Bytes per second that all sessions together may transfer, in each direction."},
     )
 
 
 @frozen
 class Commands:
-    """Which commands reach the origin."""
+    """The commands that reach the origin."""
 
     allow: tuple[AllowedVerb, ...] = field(
         default=(),
-        metadata={
-            "doc": "Verbs that are relayed besides those that the gateway knows, also where ``read_only`` is set."
-        },
+        metadata={"doc": "Verbs to relay in addition to those that the gateway knows, even if `read_only` is set."},
     )
     deny: tuple[Verb, ...] = field(
         default=(),
-        metadata={"doc": "Verbs that are refused, known or not."},
+        metadata={"doc": "Verbs to refuse, whether the gateway knows them or not."},
     )
     read_only: bool = field(
         default=False,
-        metadata={"doc": "Refuses every known command that changes what the origin stores."},
+        metadata={"doc": "Refuses every known command that changes stored data on the origin."},
     )
 
 
 @frozen
 class ProxyProtocol:
-    """The PROXY header, which tells the address of the client behind a load balancer."""
+    """The PROXY header, which carries the client's address past a load balancer."""
 
     accept_from: tuple[AnyNetwork, ...] = field(
         default=(),
-        metadata={"doc": "Networks whose connections begin with a PROXY header, version 1 or 2."},
+        metadata={"doc": "Networks from which every connection begins with a PROXY header, version 1 or 2."},
     )
     send_control: ProxyHeader = field(
         default=ProxyHeader.OFF,
-        metadata={"doc": "The header sent at the beginning of a control connection to the origin."},
+        metadata={"doc": "The header that begins each control connection to the origin."},
     )
     send_data: ProxyHeader = field(
         default=ProxyHeader.OFF,
-        metadata={"doc": "The header sent at the beginning of a data connection to the origin."},
+        metadata={"doc": "The header that begins each data connection to the origin."},
     )
 
 
 @frozen
 class AccessRule:
-    """Which clients may connect. The first rule that names the client's address decides; without one it may connect.
-    The table is repeated for each rule.
+    """A rule about the clients that may connect; repeat the table for each rule. The first rule that matches the
+    client's address decides. A client that no rule matches may connect.
     """
 
     action: AccessAction = field(
-        metadata={"doc": "What happens to these clients."},
+        metadata={"doc": "The decision for these clients."},
     )
     networks: tuple[AnyNetwork, ...] = field(
-        metadata={"doc": "The networks that the clients are in."},
+        metadata={"doc": "The networks of these clients."},
     )
 
 
 @frozen
 class Application:
-    """One FTP server that the gateway stands in front of. The table is repeated for each."""
+    """One FTP server behind the gateway; repeat the table for each server."""
 
     name: Word = field(
-        metadata={"doc": "Names the application in log lines and events, and in replies; unique."},
+        metadata={"doc": "The unique name of the application in log lines, events and replies."},
     )
     listen: Endpoints = field(
         metadata={"doc": "Where clients connect: Twisted endpoint strings of the kinds tcp, tcp6 and systemd."},
     )
     origin: Origin = field(
-        metadata={"doc": "The FTP server, IPv6 addresses in brackets. A hostname is resolved for each session."},
+        metadata={
+            "doc": "The FTP server. An IPv6 address stands in brackets. A hostname is resolved for each session."
+        },
     )
     data_ports: PortRanges = field(
         metadata={
-            "doc": "The origin's passive ports, which the gateway uses as well; or both ranges, equally long, "
-            "where its own are to be others. Ports from 1024 to 65535."
+            "doc": "The origin's passive ports, from 1024 to 65535. The gateway uses the same ports, unless both "
+            "ranges are given; then they must be equally long."
         },
     )
     public_address: PublicAddress | None = field(
         default=None,
         metadata={
-            "doc": "The address in 227 replies, a hostname resolved every 60 seconds; left out: the address that "
-            "the client's control connection reached."
+            "doc": "The address in 227 replies. A hostname is resolved every 60 seconds. If left out, the address "
+            "that the client connected to."
         },
     )
     banner: Banner | None = field(
         default=None,
-        metadata={"doc": "The text of the greeting, behind its 220; left out: the origin's own text."},
+        metadata={"doc": "The text of the greeting, after its 220. If left out, the origin's own text."},
     )
     access_denied: AccessDenied = field(
         default=AccessDenied.REPLY,
         metadata={
-            "doc": "What a client gets that `access` denies: reply: a 421; drop: a closed connection, as with "
-            "`tls.implicit` either way."
+            "doc": "The answer to a client that `access` denies. reply: a 421. drop: a closed connection. With "
+            "`tls.implicit` the connection is closed in both cases."
         },
     )
     data_peer: DataPeer = field(
         default=DataPeer.ADDRESS,
         metadata={
-            "doc": "Who may take a data channel: address: the control connection's address alone; network: its "
-            "/24 or /64, for clients behind several NAT addresses; any: everyone."
+            "doc": "The addresses that may open a data connection. address: only that of the control connection. "
+            "network: its /24 or /64, for clients behind several NAT addresses. any: all addresses."
         },
     )
     data_interface: Interface | None = field(
         default=None,
-        metadata={"doc": "Where data ports are bound; left out: the address that the control connection reached."},
+        metadata={"doc": "The address of the data ports. If left out, the address that the client connected to."},
     )
     timeouts: Timeouts = field(factory=Timeouts)
     tls: Tls = field(factory=Tls)
@@ -340,7 +339,7 @@ class Application:
 
 @frozen
 class GatewayLimits:
-    """How much all applications together may use. 0 is no limit."""
+    """Limits of all applications together; 0 means no limit."""
 
     sessions: Count = field(
         default=0,
@@ -348,23 +347,25 @@ class GatewayLimits:
     )
     data_ports: Count = field(
         default=0,
-        metadata={"doc": "Data ports that listen at the same time; when there are so many, PASV and EPSV get 425."},
+        metadata={"doc": "Data ports that listen at the same time. Above that, PASV and EPSV get 425."},
     )
 
 
 @frozen
 class Events:
-    """The record of what happened, one JSON object a line."""
+    """The log of events, one JSON object per line."""
 
     path: File | None = field(
         default=None,
-        metadata={"doc": 'Where events are appended, or "-" for standard output; left out: nowhere.'},
+        metadata={
+            "doc": 'The file that events are appended to, or "-" for standard output. If left out, none is written.'
+        },
     )
 
 
 @frozen
 class Config:
-    """Keys of the whole gateway."""
+    """The keys of the whole gateway."""
 
     applications: tuple[Application, ...] = field(metadata={"key": "application"})
     limits: GatewayLimits = field(factory=GatewayLimits)

@@ -135,7 +135,7 @@ def _mistakes(error: BaseException, path: str = "") -> Iterator[str]:
             for unknown in sorted(error.extra_fields):
                 name = unknown if _BARE_KEY.fullmatch(unknown) else quoted(unknown)
                 near = get_close_matches(unknown, known, 1)
-                hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
+                hint = f"did you mean {near[0]}?" if near else f"the keys here are {', '.join(known)}"
                 yield f"{path}.{name}: unknown key; {hint}"
         case KeyError():
             yield f"{path}: required key is missing"

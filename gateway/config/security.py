@@ -31,7 +31,7 @@ def mistakes(path: str, tls: Mapping[str, Any]) -> Iterator[str]:
                 yield f"{path}.{key}: needs {certificate}"
             continue
         if private is not None and is_directory(Path(chain)):
-            yield f"{path}.{key}: must be left out where {certificate} is a directory; each file holds its key"
+            yield f"{path}.{key}: must be left out if {certificate} is a directory; each file in it holds its key"
             continue
         if key in tls:
             try:

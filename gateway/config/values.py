@@ -77,7 +77,7 @@ def host(text: str) -> str:
         return text
     # The reserved IPv6 networks hold the loopback address.
     if found.is_unspecified or found.is_multicast or (found.version == 4 and found.is_reserved):
-        raise ValueError(f"{quoted(text)} is an address that no host has")
+        raise ValueError(f"{quoted(text)} is not the address of a host")
     return str(found)
 
 
@@ -127,11 +127,13 @@ class Listening:
         """Reads a string of the kinds tcp, tcp6 and systemd without binding anything."""
         kind = text.partition(":")[0]
         if kind == "ssl":
-            raise ValueError(f"{quoted(text)} would keep FTP's TLS out of sight; use tcp and tls.implicit")
+            raise ValueError(f"{quoted(text)} would hide FTP's TLS from the gateway; use tcp with tls.implicit")
         if kind == "systemd":
             # Twisted would look for the socket at once, and it is there only in the service itself.
             if not _SYSTEMD.fullmatch(text):
-                raise ValueError(f"{quoted(text)} is not like systemd:domain=INET:index=0 or :name=ftp")
+                raise ValueError(
+                    f"{quoted(text)} must look like systemd:domain=INET:index=0 or systemd:domain=INET:name=ftp"
+                )
             return cls(text)
         if kind not in ("tcp", "tcp6"):
             raise ValueError(f"{quoted(text)} is not an endpoint of the kind tcp, tcp6 or systemd")
@@ -139,7 +141,7 @@ class Listening:
         try:
             serverFromString(unbound, text).listen(None)
         except (ValueError, TypeError, RuntimeError):
-            raise ValueError(f"{quoted(text)} is not like tcp:21, tcp:21:interface=192.0.2.1 or tcp6:21") from None
+            raise ValueError(f"{quoted(text)} must look like tcp:21, tcp:21:interface=192.0.2.1 or tcp6:21") from None
         bound = address(unbound.interface or "0.0.0.0")
         if bound is None:
             raise ValueError(f"{quoted(text)} has an interface that is not an IP address")
@@ -168,7 +170,7 @@ def port_range(text: str) -> range:
     if low > high:
         raise ValueError(f"{quoted(text)} ends before it begins")
     if low < 1024:
-        raise ValueError(f"{quoted(text)} has ports below 1024, where no data connection belongs")  # RFC 2577, 3
+        raise ValueError(f"{quoted(text)} has ports below 1024, which are not for data connections")  # RFC 2577, 3
     if high > 65535:
         raise ValueError(f"{quoted(text)} has ports above 65535")
     return range(low, high + 1)
@@ -177,7 +179,7 @@ def port_range(text: str) -> range:
 def _equally_long(ports: PortMap) -> PortMap:
     if len(ports.origin) != len(ports.public):
         raise ValueError(
-            f"origin and public must hold as many ports, not {len(ports.origin)} and {len(ports.public)}"
+            f"origin and public must be equally long, not {len(ports.origin)} and {len(ports.public)} ports"
         )
     return ports
 
@@ -199,7 +201,7 @@ def _network(text: str) -> Network:
     try:
         network = ipaddress.ip_network(text)
     except ValueError as error:
-        cause = " (bits are set behind its prefix)" if "host bits" in str(error) else ""
+        cause = " (bits after its prefix are set)" if "host bits" in str(error) else ""
         raise ValueError(f"{quoted(text)} is not a network like 192.0.2.0/24 or 2001:db8::/32{cause}") from None
     # What an IPv4 client looks like on a socket of both families; it is an IPv4 client all the same.
     if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
@@ -263,7 +265,7 @@ def _zero_or_more(number: float) -> float:
 
 Word = Annotated[str, Form(str, _word, "word")]
 Endpoint = Annotated[str, Form(str, _endpoint, "endpoint")]
-Endpoints = Annotated[tuple[str, ...], Form(tuple[Endpoint, ...], _some, "endpoint, or list of them")]
+Endpoints = Annotated[tuple[str, ...], Form(tuple[Endpoint, ...], _some, "endpoint, or list of endpoints")]
 Origin = Annotated[HostPort, Form(str, HostPort.parse, "host:port")]
 PortRanges = Annotated[PortMap, Form(PortMap, _equally_long, "LO-HI, or { origin = LO-HI, public = LO-HI }")]
 PublicAddress = Annotated[str, Form(str, _public_address, "IPv4 address or hostname")]

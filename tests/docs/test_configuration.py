@@ -7,12 +7,12 @@ import re
 from gateway.ftp.commands import VERBS, Kind, Verb
 from tests.docs.blocks import ROOT, table
 
-NEVER = {Kind.ACTIVE: "never relays", Kind.HIDING: "never relays", Kind.TLS: "answers as the TLS mode has it"}
+NEVER = {Kind.ACTIVE: "never relays", Kind.HIDING: "never relays", Kind.TLS: "answers according to the TLS mode"}
 
 
 def place(verb: Verb) -> str:
     """The row that a verb belongs to."""
-    return NEVER.get(verb.kind, "relays, but not where ``read_only`` is set" if verb.writes else "relays")
+    return NEVER.get(verb.kind, "relays, unless ``read_only`` is set" if verb.writes else "relays")
 
 
 def test_the_table_of_commands() -> None:

@@ -202,11 +202,11 @@ def assert_refused(program: Program, *sentences: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ("", "give either --config FILE, or --listen, --origin and --data-ports, or --demo"),
-        ("--config gateway.toml --listen tcp:26499", "give either --config FILE, or .*"),
-        ("--config gateway.toml --public-address 192.0.2.1", "give either --config FILE, or .*"),
-        ("--config gateway.toml --demo", "give either --config FILE, or .*"),
-        ("--demo --origin 192.0.2.1:21", "give either --config FILE, or .*"),
+        ("", "give --config FILE, or --listen, --origin and --data-ports, or --demo"),
+        ("--config gateway.toml --listen tcp:26499", "give --config FILE, or .*"),
+        ("--config gateway.toml --public-address 192.0.2.1", "give --config FILE, or .*"),
+        ("--config gateway.toml --demo", "give --config FILE, or .*"),
+        ("--demo --origin 192.0.2.1:21", "give --config FILE, or .*"),
         ("--listen tcp:26499 --origin 192.0.2.1:21", "--listen, --origin and --data-ports belong together"),
         ("--config missing.toml", "missing.toml: No such file or directory"),
     ],

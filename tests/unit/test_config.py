@@ -270,25 +270,29 @@ def test_event_file() -> None:
         ("listen", "", '"" is not an endpoint of the kind tcp, tcp6 or systemd'),
         ("listen", "21", '"21" is not an endpoint of the kind tcp, tcp6 or systemd'),
         ("listen", "unix:/run/ftp", '"unix:/run/ftp" is not an endpoint of the kind tcp, tcp6 or systemd'),
-        ("listen", "ssl:990", '"ssl:990" would keep FTP\'s TLS out of sight; use tcp and tls.implicit'),
-        ("listen", "tcp:ftp", '"tcp:ftp" is not like tcp:21, tcp:21:interface=192.0.2.1 or tcp6:21'),
-        ("listen", "tcp:21:host=a", '"tcp:21:host=a" is not like tcp:21, tcp:21:interface=192.0.2.1 or tcp6:21'),
-        ("listen", "tcp:21\\", r'"tcp:21\\" is not like tcp:21, tcp:21:interface=192.0.2.1 or tcp6:21'),
+        ("listen", "ssl:990", '"ssl:990" would hide FTP\'s TLS from the gateway; use tcp with tls.implicit'),
+        ("listen", "tcp:ftp", '"tcp:ftp" must look like tcp:21, tcp:21:interface=192.0.2.1 or tcp6:21'),
+        ("listen", "tcp:21:host=a", '"tcp:21:host=a" must look like tcp:21, tcp:21:interface=192.0.2.1 or tcp6:21'),
+        ("listen", "tcp:21\\", r'"tcp:21\\" must look like tcp:21, tcp:21:interface=192.0.2.1 or tcp6:21'),
         ("listen", "tcp:65536", '"tcp:65536" has a port or a backlog that is not between 0 and 65535'),
         ("listen", "tcp:1:backlog=-1", '"tcp:1:backlog=-1" has a port or a backlog that is not between 0 and 65535'),
         ("listen", "tcp:21:interface=eth0", '"tcp:21:interface=eth0" has an interface that is not an IP address'),
-        ("listen", "systemd:0", '"systemd:0" is not like systemd:domain=INET:index=0 or :name=ftp'),
+        (
+            "listen",
+            "systemd:0",
+            '"systemd:0" must look like systemd:domain=INET:index=0 or systemd:domain=INET:name=ftp',
+        ),
         ("origin", "ftp.internal", '"ftp.internal" is not host:port or [v6]:port'),
         ("origin", "2001:db8::1", '"2001:db8::1" is not host:port or [v6]:port'),
         ("origin", "[ftp.internal]:21", '"[ftp.internal]:21" is not host:port or [v6]:port'),
         ("origin", "[192.0.2.1]:21", '"[192.0.2.1]:21" is not host:port or [v6]:port'),
         ("origin", "a:0", '"a:0" has a port that is not between 1 and 65535'),
         ("origin", "a:65536", '"a:65536" has a port that is not between 1 and 65535'),
-        ("origin", "0.0.0.0:21", '"0.0.0.0" is an address that no host has'),
-        ("origin", "[::]:21", '"::" is an address that no host has'),
-        ("origin", "224.0.0.1:21", '"224.0.0.1" is an address that no host has'),
-        ("origin", "255.255.255.255:21", '"255.255.255.255" is an address that no host has'),
-        ("origin", "[ff02::1]:21", '"ff02::1" is an address that no host has'),
+        ("origin", "0.0.0.0:21", '"0.0.0.0" is not the address of a host'),
+        ("origin", "[::]:21", '"::" is not the address of a host'),
+        ("origin", "224.0.0.1:21", '"224.0.0.1" is not the address of a host'),
+        ("origin", "255.255.255.255:21", '"255.255.255.255" is not the address of a host'),
+        ("origin", "[ff02::1]:21", '"ff02::1" is not the address of a host'),
         ("origin", "198.51.100.256:21", '"198.51.100.256" is neither a hostname nor an IP address'),
         ("origin", "-a.example:21", '"-a.example" is neither a hostname nor an IP address'),
         ("origin", "a-.example:21", '"a-.example" is neither a hostname nor an IP address'),
@@ -300,10 +304,10 @@ def test_event_file() -> None:
         ("data_ports", "20000:20020", '"20000:20020" is not a range of ports like 20000-20020'),
         ("data_ports", "", '"" is not a range of ports like 20000-20020'),
         ("data_ports", "20020-20000", '"20020-20000" ends before it begins'),
-        ("data_ports", "1023-1030", '"1023-1030" has ports below 1024, where no data connection belongs'),
+        ("data_ports", "1023-1030", '"1023-1030" has ports below 1024, which are not for data connections'),
         ("data_ports", "65535-65536", '"65535-65536" has ports above 65535'),
         ("public_address", "::1", '"::1" is an IPv6 address, and a 227 reply carries IPv4 only'),
-        ("public_address", "0.0.0.0", '"0.0.0.0" is an address that no host has'),
+        ("public_address", "0.0.0.0", '"0.0.0.0" is not the address of a host'),
         ("public_address", "ftp.example.com:21", '"ftp.example.com:21" is neither a hostname nor an IP address'),
         ("banner", "", '"" must be one line of printable text'),
         ("banner", "a\r\nb", r'"a\r\nb" must be one line of printable text'),
@@ -355,12 +359,12 @@ def test_drain_out_of_range(value: float) -> None:
         ({"commands": {"deny": ["SITE", 5]}}, "commands.deny[1]: must be a string, not an integer"),
         (
             {"commands": {"allow": ["mlsd", "XSHA3"], "deny": ["XSHA", "MLSD"]}},
-            "commands.deny: MLSD stands in allow as well",
+            "commands.deny: MLSD is also in allow",
         ),
         (
             {"proxy_protocol": {"accept_from": ["10.0.0.1/8"]}},
             'proxy_protocol.accept_from[0]: "10.0.0.1/8" is not a network like 192.0.2.0/24 or 2001:db8::/32 '
-            "(bits are set behind its prefix)",
+            "(bits after its prefix are set)",
         ),
         (
             {"access": [{"action": "deny", "networks": ["everyone"]}]},
@@ -371,7 +375,7 @@ def test_drain_out_of_range(value: float) -> None:
         ({"data_ports": {"origin": "20000"}}, "data_ports.public: required key is missing"),
         (
             {"data_ports": {"origin": "20000-20020", "public": "30000-30010"}},
-            "data_ports: origin and public must hold as many ports, not 21 and 11",
+            "data_ports: origin and public must be equally long, not 21 and 11 ports",
         ),
     ],
 )
@@ -399,12 +403,12 @@ def test_unknown_keys() -> None:
     assert mistakes_of({"publik_address": "a"}) == ["publik_address: unknown key; did you mean public_address?"]
     assert mistakes_of({"tls": {"modus": "off"}}) == ["tls.modus: unknown key; did you mean mode?"]
     assert mistakes_of({"commands": {"xyz": 1, "a b\n": 1}}) == [
-        r'commands."a b\n": unknown key; known here: allow, deny, read_only',
-        "commands.xyz: unknown key; known here: allow, deny, read_only",
+        r'commands."a b\n": unknown key; the keys here are allow, deny, read_only',
+        "commands.xyz: unknown key; the keys here are allow, deny, read_only",
     ]
     assert mistakes(document(application=[REQUIRED], applications=[], timeouts={})) == (
         "applications: unknown key; did you mean application?",
-        "timeouts: unknown key; known here: application, limits, events",
+        "timeouts: unknown key; the keys here are application, limits, events",
     )
 
 
@@ -558,7 +562,7 @@ def test_certificates_that_cannot_be_used(tmp_path: Path, prefix: str) -> None:
     assert found(CHAIN, text) == [f"{name}: {text} holds no PEM key without a passphrase"]
     assert found(CHAIN, OTHER_KEY) == [f"{name}: the key in {OTHER_KEY} is not that of the certificate in {CHAIN}"]
     assert found(tmp_path, KEY) == [
-        f"{prefix}key: must be left out where {name} is a directory; each file holds its key"
+        f"{prefix}key: must be left out if {name} is a directory; each file in it holds its key"
     ]
     endless = tmp_path / ("x" * 300)
     assert found(endless, KEY) == [f"{name}: {endless}: File name too long"]
@@ -596,7 +600,7 @@ def test_authorities_that_cannot_be_used(tmp_path: Path) -> None:
 def test_passthrough_rewrites_no_port() -> None:
     mapped = {"origin": "20000-20020", "public": "30000-30020"}
     assert mistakes_of({"tls": {"mode": "passthrough"}, "data_ports": mapped}) == [
-        'data_ports: must be one range in mode "passthrough", in which no reply is rewritten'
+        'data_ports: must be one range in mode "passthrough", which rewrites no reply'
     ]
     assert mistakes_of({"tls": {"mode": "passthrough"}, "data_ports": 1}) == [
         "data_ports: must be a string, not an integer"
@@ -669,7 +673,7 @@ OTHER: dict[str, object] = {"name": "other", "listen": "tcp:2121", "data_ports":
 @pytest.mark.parametrize(
     ("second", "mistake"),
     [
-        ({"name": "ftp"}, 'name: "ftp" is the name of application[0] already'),
+        ({"name": "ftp"}, 'name: "ftp" is already the name of application[0]'),
         ({"listen": "tcp:21"}, 'listen: "tcp:21" collides with "tcp:21" of application[0]'),
         (
             {"listen": ["tcp:2121", "tcp:21:interface=127.0.0.1"]},
@@ -735,9 +739,9 @@ def test_mistakes_between_keys_are_found_beside_those_in_single_keys() -> None:
         'application[1].data_interface: "eth0" is not an IP address of this host',
         "application[1].publik_address: unknown key; did you mean public_address?",
         "application[2]: must be a table, not a string",
-        'application[1].name: "ftp" is the name of application[0] already',
+        'application[1].name: "ftp" is already the name of application[0]',
         'application[1].listen: "tcp:21" collides with "tcp:21" of application[0]',
-        "commands.deny: MLSD stands in allow as well",
+        "commands.deny: MLSD is also in allow",
     ]
 
 
@@ -778,9 +782,9 @@ def test_wrong_flags() -> None:
     with pytest.raises(ConfigError) as raised:
         from_flags(["tcp:21", "tcp"], "origin", "20", "::1")
     assert raised.value.mistakes == (
-        '--listen: "tcp" is not like tcp:21, tcp:21:interface=192.0.2.1 or tcp6:21',
+        '--listen: "tcp" must look like tcp:21, tcp:21:interface=192.0.2.1 or tcp6:21',
         '--origin: "origin" is not host:port or [v6]:port',
-        '--data-ports: "20" has ports below 1024, where no data connection belongs',
+        '--data-ports: "20" has ports below 1024, which are not for data connections',
         '--public-address: "::1" is an IPv6 address, and a 227 reply carries IPv4 only',
     )
     with pytest.raises(ConfigError) as raised:
@@ -844,7 +848,7 @@ def test_public_address_that_is_not_public(ipv4_settings: Path, public: str) -> 
 @pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0"])
 def test_a_header_from_everyone(ipv4_settings: Path, network: str) -> None:
     headers = {"accept_from": ["10.0.0.0/8", network]}
-    anyone = f"whoever connects from {network} can pass for any client; name the balancers alone"
+    anyone = f"every host in {network} can pose as any client; name only the load balancers"
     assert advice(ipv4_settings, proxy_protocol=headers) == [f"proxy_protocol.accept_from: {anyone}"]
     assert advice(ipv4_settings, proxy_protocol={"accept_from": ["10.0.0.0/8"]}) == []
 
@@ -856,7 +860,7 @@ def test_public_address_without_advice(ipv4_settings: Path, public: str) -> None
 
 def test_both_families_on_one_port(ipv4_settings: Path) -> None:
     assert advice(ipv4_settings, listen=["tcp:21", "tcp6:21"]) == [
-        'listen: "tcp:21" and "tcp6:21" collide where :: takes IPv4 connections too, as is usual'
+        'listen: "tcp:21" and "tcp6:21" collide if :: also accepts IPv4 connections, as it usually does'
     ]
     assert advice(ipv4_settings, listen=["tcp:21", "tcp6:2121"]) == []
     assert advice(ipv4_settings, listen=["tcp:0", "tcp6:0"]) == []
@@ -894,7 +898,7 @@ def test_reference() -> None:
         "origin_connect",
         "seconds, above 0",
         "10",
-        "For the origin to accept a TCP connection, control or data.",
+        "Time for the origin to accept a TCP connection, control or data.",
     )
     tls = {entry.key: entry for entry in sections["application.tls"].entries}
     assert (tls["require"].form, tls["require"].default) == ('"none" | "control" | "data"', '"none"')

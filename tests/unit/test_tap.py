@@ -70,7 +70,7 @@ def test_flags() -> None:
     assert application.public_address == "192.0.2.1"
 
 
-ONE_WAY = "give either --config FILE, or --listen, --origin and --data-ports, or --demo"
+ONE_WAY = "give --config FILE, or --listen, --origin and --data-ports, or --demo"
 TOGETHER = "--listen, --origin and --data-ports belong together"
 
 
@@ -82,7 +82,7 @@ TOGETHER = "--listen, --origin and --data-ports belong together"
         (("--config", "gateway.toml", "--public-address", "192.0.2.1"), [ONE_WAY]),
         (("--config", "gateway.toml", "--demo"), [ONE_WAY]),
         (("--demo", *FLAGS), [ONE_WAY]),
-        (("--tls", *FLAGS), ["--tls belongs to --demo; elsewhere the configuration file says what TLS there is"]),
+        (("--tls", *FLAGS), ["--tls belongs to --demo; otherwise configure TLS in the configuration file"]),
         (FLAGS[:2], [TOGETHER]),
         (FLAGS[2:], [TOGETHER]),
         (FLAGS[:4], [TOGETHER]),
