@@ -16,6 +16,7 @@ from gateway.ftp.commands import VERBS, Command, Kind
 from gateway.ftp.lines import Unclean
 from gateway.ftp.replies import Reply, features
 from gateway.ftp.scrub import Scrubber, scrubber
+from gateway.machine import Machine
 from gateway.session import actions as do
 from gateway.session import events as on
 from gateway.session.actions import Action, Outcome
@@ -24,7 +25,7 @@ from gateway.session.events import Deadline, Event
 from gateway.session.origin_tls import Insecure, OriginTLS
 from gateway.session.outstanding import Outstanding, may_stand_beside
 from gateway.session.policy import NOT_UNDERSTOOD, Policy
-from gateway.session.tables import LOGIN, PHASE, Cause, Login, Machine, Phase
+from gateway.session.tables import LOGIN, PHASE, Cause, Login, Phase
 from gateway.session.transfers import Transfers
 
 MAX_QUEUED = 64
@@ -87,8 +88,8 @@ class Judge:
     _actions: list[Action] = attrs.field(factory=list, init=False, repr=False)
     _security: ClientTLS = attrs.field(init=False)
     _transfers: Transfers = attrs.field(init=False)
-    _phase: Machine[Phase] = attrs.field(factory=lambda: Machine(PHASE, Phase.NEW), init=False)
-    _login: Machine[Login] = attrs.field(factory=lambda: Machine(LOGIN, Login.OUT), init=False)
+    _phase: Machine[Phase, Cause] = attrs.field(factory=lambda: Machine(PHASE, Phase.NEW), init=False)
+    _login: Machine[Login, Cause] = attrs.field(factory=lambda: Machine(LOGIN, Login.OUT), init=False)
     _queue: list[Command | Unclean] = attrs.field(factory=list, init=False, repr=False)
     _outstanding: Outstanding = attrs.field(init=False, repr=False)
     _behind: list[Reply] = attrs.field(factory=list, init=False, repr=False)  # what is held

@@ -11,7 +11,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from gateway import building
+from gateway.applications import building
 from gateway.data import pump
 from gateway.data.channel import DataChannel, Owner
 from gateway.data.port import DataPorts

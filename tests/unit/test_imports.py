@@ -14,8 +14,9 @@ import origin
 # What each room may import of ours, besides itself. ``data`` knows nothing of FTP.
 ROOMS: dict[str, set[str]] = {
     "gateway.addresses": set(),
+    "gateway.machine": set(),
     "gateway.ftp": {"gateway.addresses"},
-    "gateway.session": {"gateway.addresses", "gateway.ftp"},
+    "gateway.session": {"gateway.addresses", "gateway.ftp", "gateway.machine"},
     "gateway.observe": set(),
     "gateway.tls": {"gateway.addresses"},
     "gateway.guard": {"gateway.addresses"},
