@@ -19,8 +19,8 @@ from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
 from gateway.addresses import Address, Network
-from gateway.data import port
 from gateway.data.port import DataPorts
+from gateway.net import reception
 from gateway.net.reactor import Reactor
 from tests.kit.stage import reset
 
@@ -202,7 +202,6 @@ def test_nobody_came_after_all(house: House) -> None:
     one = guest()
     house.open(one)
     house.reactor.readers[0].doRead()
-    house.reactor.readers[0].connectionLost(Failure(ConnectionError()))
     assert one.told == ["listening"]
 
 
@@ -411,7 +410,7 @@ def test_a_header_that_does_not_come(house: House) -> None:
 
 
 def test_too_many_newcomers(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(port, "_BACKLOG", 2)
+    monkeypatch.setattr(reception, "MAX_NEWCOMERS", 2)
     one = awaited()
     house.open(one)
     with house.knock(), house.knock(), house.knock() as third:
