@@ -8,6 +8,7 @@ import struct
 from collections.abc import Callable
 
 import attrs
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IReactorFDSet, IReadWriteDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -25,7 +26,9 @@ def nothing() -> None:
 class Leg:
     """A connected, or connecting, stream socket; it owns the socket.
 
-    The callbacks take no argument: the socket can be read, can be written, was found broken.
+    The callbacks take no argument: the socket can be read, can be written, was found broken. ``failed`` is called
+    where one of them raised an exception, which is in the log; ``broken`` follows. It stays with a leg that is handed
+    over: the exception may have been raised in that very call.
     """
 
     reactor: IReactorFDSet = attrs.field(repr=False)
@@ -33,6 +36,7 @@ class Leg:
     readable: Callable[[], None] = attrs.field(default=nothing, init=False, repr=False)
     writable: Callable[[], None] = attrs.field(default=nothing, init=False, repr=False)
     broken: Callable[[], None] = attrs.field(default=nothing, init=False, repr=False)
+    failed: Callable[[], None] = attrs.field(default=nothing, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self.socket.setblocking(False)
@@ -131,4 +135,6 @@ class Leg:
         self.writable()
 
     def connectionLost(self, reason: Failure) -> None:
+        if reason.check(ConnectionDone, ConnectionLost) is None:
+            self.failed()
         self.broken()

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Mapping
 from typing import assert_never
 
 import attrs
-from OpenSSL import SSL
 from twisted.internet.interfaces import IDelayedCall
 
-from gateway.addresses import Address, SocketAddress, peer_address
-from gateway.data.bandwidth import Throttles
-from gateway.data.channel import DataChannel, Ending, Route, Usage
-from gateway.data.range import OpenRange
-from gateway.ftp.commands import TLS_ALERT, TLS_HANDSHAKE, Command
+from gateway.addresses import SocketAddress, peer_address
+from gateway.ftp.commands import TLS_HANDSHAKE, Command
 from gateway.ftp.lines import LineReader, Unclean
 from gateway.ftp.replies import NotFTP, ReplyAssembler
 from gateway.ftp.telnet import TelnetFilter
@@ -24,20 +19,19 @@ from gateway.net.names import Attempt, dial
 from gateway.net.reactor import Reactor
 from gateway.net.tls_leg import Handshake
 from gateway.relay.application import Application
+from gateway.relay.channels import Channels, may_be_new
 from gateway.relay.deadlines import Deadlines
+from gateway.relay.opaque import Opaque
 from gateway.relay.sides import Side
 from gateway.session import actions as do
 from gateway.session import events as on
 from gateway.session.judge import Judge, Setting
-from gateway.tls.to_clients import SessionTLS, resumed
-from gateway.tls.to_origin import OriginSession
 
 MAX_COMMAND = 4096  # bytes of a command line
 MAX_REPLY_LINE = 8192
 MAX_REPLY_LINES = 1000
 MAX_REPLY = 1024 * 1024
 MAX_EVENTS = 100  # of one name that a session has written down, but for those of _ALWAYS_TOLD
-MAX_OPAQUE_CHANNELS = 64  # data channels at once of a session that cannot be read
 
 
 # What there is once in a session, or belongs to a transfer.
@@ -69,21 +63,13 @@ class Relay:
     )
     _events: list[on.Event] = attrs.field(factory=list, init=False, repr=False)
     _working: bool = attrs.field(default=False, init=False)
-    _data: Passage | None = attrs.field(default=None, init=False, repr=False)
-    _passages: list[Passage] = attrs.field(factory=list, init=False, repr=False)
+    _channels: Channels = attrs.field(init=False, repr=False)
     _ends: proxy.ProxyInfo = attrs.field(init=False, repr=False)
-    _client_address: Address = attrs.field(init=False)
-    _client_name: str = attrs.field(init=False, repr=False)
-    _reached: Address = attrs.field(init=False, repr=False)  # what the client knows, be it a load balancer's
-    _local: Address = attrs.field(init=False, repr=False)
+    _client_name: str = attrs.field(init=False)
     _left: bool = attrs.field(default=False, init=False, repr=False)
-    _client_tls: SessionTLS | None = attrs.field(default=None, init=False, repr=False)
-    _origin_tls: OriginSession | None = attrs.field(default=None, init=False, repr=False)
-    _opaque: OpenRange | None = attrs.field(default=None, init=False, repr=False)
-    _silent: tuple[Side | None, ...] = attrs.field(default=(), init=False, repr=False)  # owe the first byte of TLS
+    _opaque: Opaque | None = attrs.field(default=None, init=False, repr=False)
     _via: str | None = attrs.field(default=None, init=False, repr=False)
     _began: float = attrs.field(default=0.0, init=False, repr=False)
-    _throttles: Throttles | None = attrs.field(init=False, repr=False)
     _told: dict[str, int] = attrs.field(factory=dict, init=False, repr=False)  # how often, by the event's name
     _tarpit: IDelayedCall | None = attrs.field(default=None, init=False, repr=False)
 
@@ -98,18 +84,17 @@ class Relay:
             self.reactor, application.deadlines, lambda deadline: self.tell(on.DeadlinePassed(deadline))
         )
         self._client = Side(self.reactor, self, leg, peer[0])
-        self._local = peer_address(self._client.local)
-        own = proxy.ProxyInfo((peer_address(peer[0]), peer[1]), (self._local, leg.socket.getsockname()[1]))
+        local = peer_address(self._client.local)
+        own = proxy.ProxyInfo((peer_address(peer[0]), peer[1]), (local, leg.socket.getsockname()[1]))
         self._ends = told or own
-        self._client_address, self._reached = self._ends.client[0], self._ends.reached[0]
-        self._client_name = str(self._client_address)
-        self._throttles = application.bandwidth.of_session()
+        self._client_name = str(self._ends.client[0])
+        self._channels = Channels(self.reactor, application, self, self._ends, local)
         self._judge = Judge(
             Setting(
                 name=application.name,
                 origin_host=application.origin_host if application.origin_named else None,
-                client=self._client_address,
-                public=application.public_text(self._reached),
+                client=self._ends.client[0],
+                public=application.public_text(self._ends.reached[0]),
                 ports=application.ports,
                 policy=application.policy,
                 banner=application.banner,
@@ -129,7 +114,7 @@ class Relay:
     def received(self, side: Side, data: bytes) -> None:
         """Bytes came on a control connection."""
         if self._opaque is not None:
-            self._opaque_received(self._opaque, side, data)
+            self._events.append(self._opaque.received(side, data))
         elif side is not self._client:
             self._reply_lines.feed(data)
         elif self._commands.empty and (data[0] == TLS_HANDSHAKE or data.startswith(proxy.SIGNATURE)):
@@ -147,8 +132,8 @@ class Relay:
         if side is self._client:
             self.tell(on.ClientTLSFailed(reason))
         else:
-            assert self._origin_tls is not None
-            self.tell(on.OriginTLSFailed(self._origin_tls.failure or reason))
+            assert self._channels.origin_tls is not None
+            self.tell(on.OriginTLSFailed(self._channels.origin_tls.failure or reason))
 
     def flow_changed(self) -> None:
         """A peer reads slowly, or does again."""
@@ -183,11 +168,12 @@ class Relay:
             self._origin.read(not slow)
 
     def _leave(self) -> None:
-        sides = (self._client, self._origin)
-        if not self._left and not self._passages and not any(side is not None and side.up for side in sides):
+        if self._left or self._channels:
+            return
+        if not any(side is not None and side.up for side in (self._client, self._origin)):
             self._left = True
             # Whatever holds a session that it holds would stay until a collection of garbage, which stops everybody.
-            del self._client, self._origin, self._silent, self._deadlines, self._dialling, self._opaque
+            del self._client, self._origin, self._channels, self._deadlines, self._dialling, self._opaque
             self.gone(self)
 
     def _next_event(self) -> on.Event | None:
@@ -237,7 +223,7 @@ class Relay:
             case do.ConnectOrigin():
                 self._connect()
             case do.OpenData(origin_port, public_port):
-                self._open_data(origin_port, public_port)
+                self._channels.open(origin_port, public_port)
             case do.StartClientTLS(data):
                 self._start_client_tls(data)
             case do.StartOriginTLS():
@@ -245,20 +231,13 @@ class Relay:
             case do.GoOpaque(data):
                 self._go_opaque(data)
             case do.BeginData(secure, towards):
-                assert self._data is not None
-                to_client = None if towards is None else towards is on.Towards.CLIENT
-                self._data.channel.begin(self._client_security() if secure else None, to_client)
+                self._channels.begin(secure, towards)
             case do.DialData():
-                assert self._data is not None
-                self._data.channel.dial()
+                self._channels.dial()
             case do.ReleaseData():
-                assert self._data is not None
-                self._data.channel.release()
-                self._data = None
+                self._channels.release()
             case do.AbortData():
-                passage, self._data = self._data, None
-                assert passage is not None
-                passage.channel.close()
+                self._channels.abort()
             case do.CountFailedLogin():
                 self._count_failed_login()
             case do.Close(outcome):
@@ -282,7 +261,7 @@ class Relay:
 
     def _count_failed_login(self) -> None:
         guard = self.application.guard
-        consequence = guard.login_failed(self._client_address)
+        consequence = guard.login_failed(self._ends.client[0])
         if consequence.banned is not None:
             fields = {"failures": consequence.banned, "seconds": guard.limits.logins.ban}
             self.note("clientBanned", fields)
@@ -308,7 +287,7 @@ class Relay:
         if isinstance(answer, str):
             self.tell(on.OriginFailed(answer))
             return
-        self._origin = Side(self.reactor, self, answer, address)
+        self._origin = self._channels.origin = Side(self.reactor, self, answer, address)
         if header := self.application.control_header(self._ends):
             self._origin.send(header)
         self.tell(on.OriginConnected(peer_address(address)))
@@ -319,20 +298,16 @@ class Relay:
             self._events.append(on.Injected())
             return
         self._client.send(data)
-        self._client_tls = self.application.client_tls.session()
-        self._client.secure(Handshake(self._client_tls.accept, _may_be_new))
+        tls = self._channels.client_tls = self.application.client_tls.session()
+        self._client.secure(Handshake(tls.accept, may_be_new))
 
     def _start_origin_tls(self) -> None:
         assert self.application.origin_tls is not None and self._origin is not None
         if not self._reply_lines.empty:
             self._events.append(on.Injected())
             return
-        self._origin_tls = self.application.origin_tls.session()
-        self._origin.secure(Handshake(self._origin_tls.begin, self._origin_tls.check))
-
-    def _client_security(self) -> Handshake:
-        assert self._client_tls is not None
-        return Handshake(self._client_tls.accept, _must_resume if self.application.data_resumption else _may_be_new)
+        tls = self._channels.origin_tls = self.application.origin_tls.session()
+        self._origin.secure(Handshake(tls.begin, tls.check))
 
     @property
     def _client_is_ahead(self) -> bool:
@@ -340,84 +315,18 @@ class Relay:
         return not self._commands.empty or not self._telnet.ends_in_text
 
     def _go_opaque(self, data: bytes) -> None:
-        application = self.application
+        assert self._origin is not None
         if self._client_is_ahead or not self._reply_lines.empty:
             self._events.append(on.Injected())
             return
-        self._opaque = OpenRange(
-            application.data_ports,
-            application.data_host(self._local),
-            application.peers(self._client_address),
-            self._opaque_came,
-            self.stranger,
-            application.is_proxy,
-            self.header_refused,
-        )
-        self._silent = (self._client, self._origin)
-        missing = self._opaque.open(application.ports.public)
-        if missing:
-            self.note("dataPortsUnavailable", {"ports": ",".join(map(str, missing))})
+        self._opaque = Opaque(self._channels, self._client, self._origin)
+        self._opaque.open()
         self._client.send(data)
-
-    def _opaque_received(self, opaque: OpenRange, side: Side, data: bytes) -> None:
-        other = self._origin if side is self._client else self._client
-        assert other is not None
-        if side in self._silent:
-            self._silent = tuple(other for other in self._silent if other is not side)
-            if data[0] not in (TLS_ALERT, TLS_HANDSHAKE):
-                self._events.append(on.Injected())
-                return
-        other.send(data)
-        opaque.spoke = self.reactor.seconds()
-        self._events.append(on.OpaqueMoved())
-
-    def _opaque_came(self, port: int, connection: socket.socket, address: Address) -> None:
-        if len(self._passages) == MAX_OPAQUE_CHANNELS:
-            Leg(self.reactor, connection).reset()
-            self.note("tooManyDataChannels", {"dataClient": str(address), "port": port})
-            return
-        ports = self.application.ports
-        passage = Passage(self, self._route(ports.origin[port - ports.public.start], port))
-        self._passages.append(passage)
-        self._opaque_channels()
-        passage.channel.adopt(connection, address)
-        self._work()
-
-    def _opaque_channels(self) -> None:
-        assert self._opaque is not None
-        self._opaque.busy = bool(self._passages)
-        self._events.append(on.OpaqueChannels(len(self._passages)))
-
-    def _open_data(self, origin_port: int, public_port: int) -> None:
-        self._data = None  # a client has one at a time: its last one is over, or given up
-        self.cut()
-        self._data = Passage(self, self._route(origin_port, public_port))
-        self._passages.append(self._data)
-        self._data.channel.open()
-
-    def _route(self, origin_port: int, public_port: int) -> Route:
-        assert self._origin is not None
-        application = self.application
-        tls = self._origin_tls
-        return Route(
-            public=(application.data_host(self._local), public_port),
-            origin=(self._origin.peer, origin_port),
-            source=self._origin.local,
-            peers=application.peers(self._client_address),
-            is_proxy=application.is_proxy,
-            header=application.data_header(proxy.ProxyInfo(self._ends.client, (self._reached, public_port))),
-            throttles=self._throttles,
-            connect_timeout=application.connect_timeout,
-            accept_timeout=application.accept_timeout,
-            stall_timeout=application.stall_timeout,
-            secure_origin=None if tls is None else Handshake(tls.connect, tls.check),
-            secure_client=application.tls.terminates,
-        )
 
     def cut(self) -> None:
         """Ends every data channel now."""
-        for passage in tuple(self._passages):
-            passage.channel.close()
+        if not self._left:
+            self._channels.cut()
 
     def _close(self, outcome: do.Outcome) -> None:
         self._deadlines.stop()
@@ -425,7 +334,7 @@ class Relay:
             self._dialling.cancel()  # of no effect where it has an answer
         if self._tarpit is not None and self._tarpit.active():
             self._tarpit.cancel()
-        self._data = None
+        self._channels.forget()
         if self._opaque is not None:
             self._opaque.close()
         # Which of a client's sessions a data connection belongs to is not known where none can be read.
@@ -435,104 +344,8 @@ class Relay:
             if side is not None:
                 side.close()
 
-    # Data channels
-
-    def data_happened(self, passage: Passage, event: on.Event) -> None:
-        """Something happened to a data channel; the judge hears of the newest alone."""
-        if passage is self._data:
-            self.tell(event)
-
-    def data_ended(self, passage: Passage, usage: Usage) -> None:
-        """A data channel is gone."""
-        self._passages.remove(passage)
-        if usage.ending is Ending.ORIGIN_TLS:
-            assert self._origin_tls is not None
-            fields = {"port": passage.route.origin[1], "reason": self._origin_tls.failure or usage.reason}
-            self.note("tlsError", {"side": "origin data", **fields})
-        self.note("dataChannel", _usage_fields(usage, passage.route))
-        if passage is self._data:
-            self._data = None
-            self._events.append(on.DataEnded(usage.ending is Ending.CLIENT_TLS))
-        elif self._opaque is not None:
-            self._opaque_channels()
+    def channel_gone(self) -> None:
+        """A data channel has ended that the judge awaits nothing of."""
+        if self._opaque is not None:
+            self._events.append(on.OpaqueChannels(len(self._channels)))
         self._work()
-
-    def stranger(self, port: int, address: Address) -> None:
-        """Somebody who is not awaited knocked at a data port."""
-        self.note("strangerRefused", {"stranger": str(address), "port": port})
-
-    def header_refused(self, port: int, address: Address, reason: str) -> None:
-        """A load balancer's connection to a data port told in no PROXY header whose it is."""
-        self.note("proxyHeaderRefused", {"proxy": str(address), "port": port, "reason": reason})
-
-    def data_host(self) -> on.Event:
-        """The event that says the data port listens."""
-        return on.DataListening(self.application.passive_host(self._reached))
-
-
-@attrs.define(eq=False)
-class Passage:
-    """A data channel of a session's."""
-
-    relay: Relay
-    route: Route
-    channel: DataChannel = attrs.field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        relay = self.relay
-        self.channel = DataChannel(relay.reactor, relay.application.data_ports, self.route, self)
-
-    def data_listening(self) -> None:
-        """The public port listens."""
-        self.relay.data_happened(self, self.relay.data_host())
-
-    def data_connected(self) -> None:
-        """The origin's port accepted."""
-        self.relay.data_happened(self, on.DataConnected())
-
-    def data_delivered(self, to_client: bool) -> None:
-        """One direction is complete."""
-        towards = on.Towards.CLIENT if to_client else on.Towards.ORIGIN
-        self.relay.data_happened(self, on.DataDelivered(towards))
-
-    def data_stranger(self, address: Address) -> None:
-        """Somebody else knocked."""
-        self.relay.stranger(self.route.public[1], address)
-
-    def data_header_refused(self, address: Address, reason: str) -> None:
-        """A load balancer passed on a connection without saying whose."""
-        self.relay.header_refused(self.route.public[1], address, reason)
-
-    def data_refused(self, address: Address, reason: str) -> None:
-        """A connection from the client's address did not become secure."""
-        fields = {"dataClient": str(address), "port": self.route.public[1], "reason": reason}
-        self.relay.note("tlsError", {"side": "client data", **fields})
-
-    def data_ended(self, usage: Usage) -> None:
-        """The channel is gone."""
-        self.relay.data_ended(self, usage)
-        del self.channel  # which holds this passage
-
-
-def _usage_fields(usage: Usage, route: Route) -> dict[str, object]:
-    fields: dict[str, object] = {
-        "dataClient": None if usage.client is None else str(usage.client),
-        "port": usage.public_port,
-        "originPort": route.origin[1],
-        "toClient": usage.to_client,
-        "toOrigin": usage.to_origin,
-        "duration": round(usage.duration, 6),
-        "outcome": usage.ending.value,
-    }
-    if usage.reason:
-        fields["reason"] = usage.reason
-    return fields
-
-
-def _must_resume(connection: SSL.Connection) -> str | None:
-    """Why a data connection's TLS is not the client's (RFC 4217 section 10.2)."""
-    return None if resumed(connection) else "session not resumed"
-
-
-def _may_be_new(connection: SSL.Connection) -> str | None:
-    return None

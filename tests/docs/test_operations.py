@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from gateway.data.channel import Ending
+from gateway.data.usage import Ending
 from gateway.guard.admission import Reason
 from gateway.relay import public, relay
 from gateway.session.actions import Outcome

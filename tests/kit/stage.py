@@ -22,7 +22,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from gateway.addresses import Network, SocketAddress
-from gateway.data.channel import Route
+from gateway.data.route import Route
 from tests.kit.gateway import PATIENCE, Conversation, RunningGateway, application, gateway, in_reactor, reactor
 
 ORIGIN = "127.0.0.3"  # not where the gateway listens, so that data ports can be mirrored

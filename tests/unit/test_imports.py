@@ -21,7 +21,7 @@ ROOMS: dict[str, set[str]] = {
     "gateway.tls": {"gateway.addresses"},
     "gateway.guard": {"gateway.addresses"},
     "gateway.net": {"gateway.addresses", "gateway.tls"},
-    "gateway.data": {"gateway.addresses", "gateway.net"},
+    "gateway.data": {"gateway.addresses", "gateway.machine", "gateway.net"},
     "gateway.relay": {
         "gateway.addresses",
         "gateway.data",
