@@ -7,6 +7,7 @@ from pathlib import Path
 from gateway.data import pump
 from gateway.guard import clients
 from gateway.net import proxy_header as proxy
+from gateway.net import reception
 from gateway.relay import control_port, relay
 from gateway.session import judge
 
@@ -43,6 +44,7 @@ _limits = {
     "max-reply-lines": relay.MAX_REPLY_LINES,
     "max-reply": relay.MAX_REPLY,
     "proxy-deadline": f"{proxy.DEADLINE:g}",
+    "max-newcomers": reception.MAX_NEWCOMERS,
     "exposure": 1.6,  # tests/docs/test_units.py holds it to the unit
 }
 rst_epilog = "\n".join(f".. |{name}| replace:: {limit}" for name, limit in _limits.items())

@@ -141,7 +141,8 @@ class Relay:
 
     def lost(self, side: Side) -> None:
         """A control connection is gone."""
-        self.tell(on.ClientLost() if side is self._client else on.OriginLost())
+        if not self._left:  # as it has where TLS broke, which was told before
+            self.tell(on.ClientLost() if side is self._client else on.OriginLost())
 
     def _work(self) -> None:
         if self._working or self._left:
