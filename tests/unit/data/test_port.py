@@ -22,6 +22,7 @@ from gateway.addresses import Address, Network
 from gateway.data.port import DataPorts
 from gateway.net import reception
 from gateway.net.reactor import Reactor
+from tests.kit.mistakes import Planted
 from tests.kit.stage import reset
 
 PLACE = ("127.0.0.1", 0)  # the system chooses a port; all who come here share that
@@ -53,6 +54,7 @@ class Guest:
     proxies: Network | None = None
     told: list[str] = attrs.field(factory=list)
     connections: list[socket.socket] = attrs.field(factory=list)
+    mistakes: int = 0
     on_listening: Callable[[], None] = lambda: None
 
     def listening(self) -> None:
@@ -60,6 +62,9 @@ class Guest:
         self.on_listening()
 
     def accepted(self, connection: socket.socket, address: Address) -> None:
+        if self.mistakes:
+            self.mistakes -= 1
+            raise Planted
         self.told.append(f"accepted {address}")
         self.connections.append(connection)
 
@@ -173,6 +178,36 @@ def test_a_process_out_of_descriptors_does_not_ask_the_port_at_every_turn(house:
         [port] = house.reactor.readers
         port.doRead()
         assert one.told == ["listening", "accepted 127.0.0.1"]
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_port_that_the_reactor_dropped_behind_an_exception_is_not_deaf(house: House, stays: bool) -> None:
+    one = guest()
+    house.open(one)
+    [port] = house.reactor.readers
+    house.reactor.removeReader(port)
+    port.connectionLost(Failure(Planted()))
+    if not stays:
+        house.leave(one)
+        return
+    house.reactor.advance(0.1)
+    with house.knock():
+        assert one.told == ["listening", "accepted 127.0.0.1"]
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_an_exception_costs_one_connection(house: House, balanced: bool) -> None:
+    one = awaited() if balanced else guest()
+    one.mistakes = 1
+    house.open(one)
+    for expected in (["listening"], ["listening", "accepted 203.0.113.9" if balanced else "accepted 127.0.0.1"]):
+        with house.knock() as knocking:
+            if balanced:
+                knocking.sendall(HEADER)
+                told(house).doRead()
+            assert one.told == expected
+            if len(expected) == 1:
+                assert knocking.recv(1) == b""
 
 
 def test_its_client_is_accepted(house: House) -> None:
