@@ -261,6 +261,14 @@ class DataChannel:
             ending = Ending.COMPLETE
         self._state.move(Cause.END)
         to_client, to_origin = self.to_client, self.to_origin
+        try:
+            self._let_go(whole)
+        finally:
+            duration = self.reactor.seconds() - self._opened
+            port, client = self.route.public[1], self._client_address
+            self.owner.data_ended(self, Usage(ending, port, client, to_client, to_origin, duration, reason))
+
+    def _let_go(self, whole: bool) -> None:
         if self._dial is not None:
             self._dial.reset()
         self._candidates.close()
@@ -272,6 +280,3 @@ class DataChannel:
         self._relaying.close()
         self._dial = self._client = self._origin = None  # each may hold this channel
         self.ports.leave(self.route.public, self)
-        duration = self.reactor.seconds() - self._opened
-        port = self.route.public[1]
-        self.owner.data_ended(self, Usage(ending, port, self._client_address, to_client, to_origin, duration, reason))

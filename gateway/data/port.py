@@ -1,8 +1,8 @@
 """The data ports that listen, each only while a client is awaited.
 
-An origin may hand a port out again as soon as it accepted on it, while the client that was told of it first is still
-on its way to the gateway. So a port is shared by clients that cannot be taken for one another; one that could be
-waits until the other came, or its time is over.
+An origin may give a port out again as soon as it has accepted there, while the client that was told of it first is
+still on its way to the gateway. So clients share a port if their addresses tell them apart; one that could be taken
+for another waits until that one came, or its time is over.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from gateway.net.reception import Reception, contained
 
 Connection = socket.socket  # the class below has an attribute of the module's name
 
-_BACKLOG = 128  # strangers may knock by the dozen
-_PAUSE = 0.1  # seconds before a port is asked again that could not accept
+_BACKLOG = 128  # connections that wait to be accepted; strangers may come by the dozen
+_PAUSE = 0.1  # seconds; a port that could not accept tries again then
 
 
 class Guest(Protocol):
@@ -39,7 +39,7 @@ class Guest(Protocol):
 
     @property
     def lasting(self) -> bool:
-        """Whether it awaits any number of connections, those that no other guest here awaits."""
+        """Whether it awaits any number of connections: all those that no other guest here awaits."""
 
     @property
     def spoke(self) -> float:
@@ -82,7 +82,7 @@ class Ports(Protocol):
         """
 
     def leave(self, place: SocketAddress, guest: Guest) -> None:
-        """``guest`` awaits nobody any more, or did not for long: it may leave more than once."""
+        """``guest`` awaits nobody any more. It may leave more than once."""
 
 
 def _confusable(one: Guest, other: Guest) -> bool:
@@ -146,7 +146,7 @@ class _Port:
     pause: IDelayedCall | None = attrs.field(default=None, init=False, repr=False)
 
     def enter(self, guest: Guest) -> None:
-        # The origin listens for the newcomer at its own port: who awaits it there undialled has lost it.
+        # The origin has given its port to the new session: a guest that had not dialled it yet has lost it.
         others = [] if guest.lasting else [*self.guests, *self.queue]
         stale = [other for other in others if not other.dialled and not other.lasting]
         self.guests = [other for other in self.guests if other not in stale]

@@ -18,7 +18,7 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 def nothing() -> None:
-    """Stands in for a callback until there is one."""
+    """A callback that does nothing, until there is one that does."""
 
 
 @implementer(IReadWriteDescriptor)
@@ -67,7 +67,7 @@ class Leg:
             self.reactor.removeWriter(self)
 
     def receive(self, most: int) -> bytes:
-        """Takes what came, that many bytes at most; none at the end.
+        """Takes up to ``most`` bytes; returns none at the end.
 
         :raises BlockingIOError: where nothing came.
         :raises OSError: where the connection is broken.
@@ -75,7 +75,7 @@ class Leg:
         return self.socket.recv(most)
 
     def receive_into(self, buffer: memoryview) -> int:
-        """Takes what came, as much as the buffer holds; how many bytes, 0 at the end.
+        """Takes as much as the buffer holds; returns how many bytes, 0 at the end.
 
         :raises BlockingIOError: where nothing came.
         :raises OSError: where the connection is broken.
@@ -83,9 +83,9 @@ class Leg:
         return self.socket.recv_into(buffer)
 
     def send(self, data: bytes | bytearray | memoryview) -> int:
-        """Sends what the socket takes; how many bytes.
+        """Sends as much as the socket takes; returns how many bytes.
 
-        :raises BlockingIOError: where it takes nothing now.
+        :raises BlockingIOError: where the socket takes nothing now.
         :raises OSError: where the connection is broken.
         """
         return self.socket.send(data)
@@ -96,15 +96,15 @@ class Leg:
         return self.socket
 
     def finish(self) -> None:
-        """Sends the end of file behind all that was written.
+        """Sends the end of file behind everything that was written.
 
-        :raises BlockingIOError: where it cannot go out now, and is to be tried again.
+        :raises BlockingIOError: where that cannot go out now; call it again then.
         :raises OSError: where the peer is gone already.
         """
         self.socket.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
-        """Closes in order: what was written still arrives."""
+        """Closes in order: bytes that were written still arrive."""
         self._forget()
         self.socket.close()
 

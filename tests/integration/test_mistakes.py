@@ -9,7 +9,7 @@ import pytest
 
 from gateway.data.candidates import Candidates
 from gateway.data.flow import Flow
-from gateway.data.port import _Port
+from gateway.data.port import DataPorts, _Port
 from gateway.data.pump import CopyPump
 from gateway.data.relaying import Relaying
 from gateway.guard.admission import Guard
@@ -20,7 +20,7 @@ from gateway.relay.application import Application
 from gateway.relay.channels import Channels
 from gateway.relay.control_port import ControlPort
 from tests.kit.mistakes import mistake
-from tests.kit.stage import ORIGIN, PORTS, DataPort, Stage, connect, read_all, read_exactly, stage, was_reset
+from tests.kit.stage import ORIGIN, PORTS, DataPort, connect, read_all, read_exactly, stage, usable, was_reset
 from tests.kit.tls_stage import SecureStage, behind, ending, secure_stage, tls
 
 BALANCER = "127.0.0.10"
@@ -29,17 +29,6 @@ TRUSTING = f'[application.proxy_protocol]\naccept_from = ["{BALANCER}/32"]'
 CUT = b"426 Data connection closed; transfer aborted."
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
-
-
-def usable(on: Stage) -> bool:
-    """Whether the session can still make a transfer, from EPSV to the last byte."""
-    at_client, at_origin = on.transfer(b"RETR after")
-    at_origin.sendall(b"whole")
-    at_origin.close()
-    on.control.say(b"226 Done.")
-    whole = read_all(at_client) == b"whole"
-    at_client.close()
-    return on.client.reply() == b"226 Done." and whole
 
 
 def closed(connection: socket.socket) -> bool:
@@ -212,6 +201,18 @@ def test_a_transfer_that_cannot_go_on(
         assert channel["toClient" if command == b"RETR a" else "toOrigin"] == (0 if name == "fill" else 5)
         on.control.say(b"226 Done.")
         assert on.client.reply() == CUT
+        assert usable(on)
+
+
+def test_a_channel_that_cannot_be_closed_is_gone_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    with stage() as on:
+        at_client, at_origin = on.transfer(b"RETR a")
+        with mistake(monkeypatch, DataPorts, "leave"):  # which it has left already, when its client came
+            for end in (at_origin, at_client):
+                end.shutdown(socket.SHUT_WR)
+            assert on.running.journal.wait("dataChannel")["outcome"] == "complete"
+        on.control.say(b"226 Done.")
+        assert on.client.reply() == b"226 Done."
         assert usable(on)
 
 

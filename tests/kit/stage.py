@@ -308,6 +308,17 @@ def relays(on: Stage) -> bool:
     return on.exchange(b"NOOP", b"200 Fine.") == b"200 Fine."
 
 
+def usable(on: Stage) -> bool:
+    """Whether the session can still make a transfer, from EPSV to the last byte."""
+    at_client, at_origin = on.transfer(b"RETR after")
+    at_origin.sendall(b"whole")
+    at_origin.close()
+    on.control.say(b"226 Done.")
+    whole = read_all(at_client) == b"whole"
+    at_client.close()
+    return on.client.reply() == b"226 Done." and whole
+
+
 def connect(address: tuple[str, int], source: str = "127.0.0.1") -> socket.socket:
     """A connection from that address."""
     return socket.create_connection(address, PATIENCE, (source, 0))
