@@ -8,6 +8,7 @@ from gateway.data import pump
 from gateway.ftp import streams
 from gateway.guard import clients
 from gateway.net import proxy_header as proxy
+from gateway.net import reception
 from gateway.relay import control_port, notes
 from gateway.session import conversation, tolerance
 
@@ -37,6 +38,7 @@ _limits = {
     "grows-at": pump.BUFFER // 1024,
     "max-unclean": tolerance.MAX_UNCLEAN,
     "max-unknown": tolerance.MAX_UNKNOWN,
+    "max-newcomers": reception.MAX_NEWCOMERS,
     "max-events": notes.MAX_EVENTS,
     "max-turned-away": control_port.MAX_TURNED_AWAY,
     "max-clients": clients.MAX_CLIENTS,

@@ -1,4 +1,4 @@
-"""How many bytes in a second data connections may move, and when they may go on."""
+"""Limits on bandwidth: how many bytes per second data connections may move, and when they may go on."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import attrs
 
 from gateway.data.pump import CHUNK
 
-BURST = 0.25  # seconds: what is not used is kept for that long, and may go at once
+BURST = 0.25  # seconds; an allowance that is not used is kept for that long, and may then be used at once
 
-# What one flow moves before it waits again. Small portions keep the waits of many flows short; no wait is shorter
-# than a tick, so that a fast flow is not woken up all the time.
+# The portion that one flow moves before it waits again. Small portions keep the waits of many flows short; no wait is
+# shorter than a tick, so that a fast flow is not woken up all the time.
 _PORTION = 16 * 1024  # bytes
 TICK = 0.01  # seconds
 
 
 @attrs.define(eq=False)
 class Bucket:
-    """A token bucket, out of which flows take what they have moved already; the debt is theirs to wait off.
+    """A token bucket. Flows take out the bytes that they have already moved, then wait until those are paid for.
 
-    Each waits for its own portion behind those of the others, so they take turns.
+    Each waits for its own portion behind the portions of the others, so they take turns.
 
-    :param rate: bytes in a second.
+    :param rate: bytes per second.
     :param seconds: the clock.
     """
 
@@ -32,11 +32,11 @@ class Bucket:
 
     @property
     def portion(self) -> int:
-        """How many bytes to move at the most before they are taken out."""
+        """The most bytes to move before they are taken out."""
         return int(min(max(min(self.rate * BURST, _PORTION), self.rate * TICK, 1), CHUNK))
 
     def take(self, count: int) -> float:
-        """Takes out ``count`` bytes; how many seconds to wait now, none where it is not above 0."""
+        """Takes out ``count`` bytes; returns the seconds to wait now, 0 or less for none."""
         now = self.seconds()
         self._settled = max(self._settled, now - BURST) + count / self.rate
         return self._settled - now
@@ -44,23 +44,23 @@ class Bucket:
 
 @attrs.frozen
 class Throttle:
-    """All that limits one direction of a session."""
+    """The buckets that limit one direction of a session."""
 
     buckets: tuple[Bucket, ...]
 
     @property
     def portion(self) -> int:
-        """How many bytes to move at the most before they are taken out."""
+        """The most bytes to move before they are taken out."""
         return min(bucket.portion for bucket in self.buckets)
 
     def take(self, count: int) -> float:
-        """Takes out ``count`` bytes; how many seconds to wait now, none where it is not above 0."""
+        """Takes out ``count`` bytes; returns the seconds to wait now, 0 or less for none."""
         return max(bucket.take(count) for bucket in self.buckets)
 
 
 @attrs.frozen
 class Throttles:
-    """A session's."""
+    """The limits of one session, one for each direction."""
 
     to_client: Throttle
     to_origin: Throttle
@@ -68,7 +68,7 @@ class Throttles:
 
 @attrs.define
 class Bandwidth:
-    """What the data of one application is limited to, each direction by itself. Bytes in a second; 0 is no limit.
+    """The bandwidth of one application's data, each direction by itself. Bytes per second; 0 is no limit.
 
     :param total: of all its sessions together.
     """
@@ -83,7 +83,7 @@ class Bandwidth:
         return self._bucket(self.total), self._bucket(self.total)
 
     def of_session(self) -> Throttles | None:
-        """What limits a new session; None where nothing does."""
+        """The limits of a new session; None where it has none."""
         if not self.total and not self.per_session:
             return None
         to_client, to_origin = (Throttle((*shared, *self._bucket(self.per_session))) for shared in self._shared)

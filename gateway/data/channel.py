@@ -2,145 +2,139 @@
 
 from __future__ import annotations
 
-import enum
 import os
 import socket
 from collections.abc import Callable
 from typing import Protocol
 
 import attrs
-from twisted.internet.interfaces import IDelayedCall
 
-from gateway.addresses import Address, Network, SocketAddress
-from gateway.data.bandwidth import Throttles
-from gateway.data.flow import Flow
-from gateway.data.port import DataPorts, TooManyPorts
+from gateway.addresses import Address, Network
+from gateway.data.candidates import Candidates
+from gateway.data.port import Ports, TooManyPorts
 from gateway.data.pump import Pump, best_pump
-from gateway.data.throttled import ThrottledPump
+from gateway.data.relaying import Relaying
+from gateway.data.route import Route
+from gateway.data.tables import CHANNEL, ORIGIN, Cause, Channel, Origin
+from gateway.data.usage import Ending, Usage
+from gateway.machine import Machine
 from gateway.net.dial import Dial
 from gateway.net.leg import Leg
 from gateway.net.reactor import Reactor
 from gateway.net.tls_leg import Handshake, TLSLeg
 
-_MAX_CANDIDATES = 4  # connections that wait to show whether they are the client
-_NO_HANDSHAKE = "no TLS handshake in time"
-
-
-class Ending(enum.Enum):
-    """How a data channel ended. The value is what events and the log say."""
-
-    COMPLETE = "complete"  # both sides ended, or the one that carried the transfer did and the session went on
-    CLIENT_RESET = "client reset"
-    ORIGIN_RESET = "origin reset"
-    NO_CLIENT = "client did not come"
-    PORT_UNAVAILABLE = "port unavailable"
-    TOO_MANY_PORTS = "too many data ports"
-    CLIENT_TLS = "client's TLS failed"
-    ORIGIN_UNREACHABLE = "origin unreachable"
-    ORIGIN_TLS = "origin's TLS failed"
-    STALLED = "stalled"
-    SUPERSEDED = "origin gave the port to another session"
-    ABORTED = "session ended it"
-
-
-@attrs.frozen
-class Route:
-    """Where a data channel leads. Times in seconds.
-
-    :param public: the local address and port that the client is told of.
-    :param origin: the origin's address and port.
-    :param source: the local address that the origin is dialled from, the same as its control connection's.
-    :param peers: whose connections are accepted; None for anyone's.
-    :param is_proxy: whether connections from an address begin with a PROXY header.
-    :param header: the PROXY header that the origin is sent first; b"" for none.
-    :param throttles: what limits its bandwidth; None where nothing does.
-    :param secure_origin: how the origin's leg becomes secure; None where it stays plain.
-    :param secure_client: whether the client's leg may be asked to become secure.
-    """
-
-    public: SocketAddress
-    origin: SocketAddress
-    source: str
-    peers: Network | None
-    is_proxy: Callable[[Address], bool]
-    header: bytes
-    throttles: Throttles | None
-    secure_origin: Handshake | None
-    secure_client: bool
-    connect_timeout: float
-    accept_timeout: float
-    stall_timeout: float
-
-
-@attrs.frozen
-class Usage:
-    """What became of a data channel. Bytes as handed to each side's socket; duration in seconds from its opening.
-
-    :param relayed: whether both sides were there and bytes could pass.
-    """
-
-    ending: Ending
-    public_port: int
-    client: Address | None
-    to_client: int
-    to_origin: int
-    duration: float
-    reason: str
-    relayed: bool
-
 
 class Owner(Protocol):
-    """Who is told what happens to a channel."""
+    """Hears what happens to a channel."""
 
-    def data_listening(self) -> None:
+    def data_listening(self, channel: DataChannel) -> None:
         """The public port listens."""
 
-    def data_connected(self) -> None:
+    def data_connected(self, channel: DataChannel) -> None:
         """The origin's port accepted."""
 
-    def data_delivered(self, to_client: bool) -> None:
+    def data_delivered(self, channel: DataChannel, to_client: bool) -> None:
         """One direction's end of file was handed on, and every byte before it."""
 
-    def data_stranger(self, address: Address) -> None:
-        """Somebody else knocked, and was turned away."""
+    def data_stranger(self, channel: DataChannel, address: Address) -> None:
+        """A connection from an address that is not awaited was turned away."""
 
-    def data_header_refused(self, address: Address, reason: str) -> None:
+    def data_header_refused(self, channel: DataChannel, address: Address, reason: str) -> None:
         """A load balancer's connection told in no PROXY header whose it is, and was turned away."""
 
-    def data_refused(self, address: Address, reason: str) -> None:
+    def data_refused(self, channel: DataChannel, address: Address, reason: str) -> None:
         """A connection from the client's address did not become secure, and was turned away."""
 
-    def data_ended(self, usage: Usage) -> None:
+    def data_ended(self, channel: DataChannel, usage: Usage) -> None:
         """The channel is gone. Called once, and last."""
 
 
 @attrs.define(eq=False)
 class DataChannel:
-    """From ``open`` to the owner's ``data_ended``."""
+    """One data channel, from ``open`` or ``adopt`` to the owner's ``data_ended``.
+
+    It is the guest of its port, and the host of its candidates and of what relays.
+    """
 
     reactor: Reactor = attrs.field(repr=False)
-    ports: DataPorts = attrs.field(repr=False)
+    ports: Ports = attrs.field(repr=False)
     route: Route
     owner: Owner = attrs.field(repr=False)
     make_pump: Callable[[bool], Pump] = attrs.field(default=best_pump, repr=False)
     lasting = False
     spoke, busy = 0.0, False  # asked of those that last alone
+    _state: Machine[Channel, Cause] = attrs.field(factory=lambda: Machine(CHANNEL, Channel.OPEN), init=False)
+    _at_origin: Machine[Origin, Cause] = attrs.field(factory=lambda: Machine(ORIGIN, Origin.UNDIALLED), init=False)
+    _candidates: Candidates = attrs.field(init=False, repr=False)
+    _relaying: Relaying = attrs.field(init=False, repr=False)
     _dial: Dial | None = attrs.field(default=None, init=False, repr=False)
-    _begun: bool = attrs.field(init=False)
-    _candidates: list[tuple[Leg, Address]] = attrs.field(factory=list, init=False, repr=False)
-    _receives: bool | None = attrs.field(default=None, init=False, repr=False)  # whether the client does
-    _secure_client: Handshake | None = attrs.field(default=None, init=False, repr=False)
-    _origin_ready: bool = attrs.field(default=False, init=False)
     _client: Leg | None = attrs.field(default=None, init=False)
     _client_address: Address | None = attrs.field(default=None, init=False)
     _origin: Leg | None = attrs.field(default=None, init=False)
-    _to_client: Flow | None = attrs.field(default=None, init=False)
-    _to_origin: Flow | None = attrs.field(default=None, init=False)
-    _timers: dict[str, IDelayedCall] = attrs.field(factory=dict, init=False, repr=False)
-    _opened: float = attrs.field(default=0.0, init=False)
-    _moved: float = attrs.field(default=0.0, init=False)
-    _released: bool = attrs.field(default=False, init=False)
-    _ended: bool = attrs.field(default=False, init=False)
+    _opened: float = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        route = self.route
+        self._opened = self.reactor.seconds()
+        self._candidates = Candidates(self.reactor, self, route.accept_timeout, route.secure_client)
+        self._relaying = Relaying(self.reactor, self, route.stall_timeout, route.throttles, self.make_pump)
+
+    @property
+    def to_client(self) -> int:
+        """Bytes that were handed to the client's socket so far."""
+        return self._relaying.to_client
+
+    @property
+    def to_origin(self) -> int:
+        """Bytes that were handed to the origin's socket so far."""
+        return self._relaying.to_origin
+
+    # The owner's
+
+    def open(self) -> None:
+        """Listens. Where that fails the channel ends."""
+        self._candidates.wait()  # while the port is awaited, too
+        try:
+            self.ports.open(self.route.public, self)
+        except TooManyPorts:
+            self._end(Ending.TOO_MANY_PORTS)
+        except OSError as error:
+            self._end(Ending.PORT_UNAVAILABLE, os.strerror(error.errno or 0))
+
+    def adopt(self, connection: socket.socket, address: Address) -> None:
+        """In the place of ``open``: takes a client that came to a port of someone else's."""
+        self.accepted(connection, address)
+
+    def dial(self) -> None:
+        """Connects to the origin's port; once is enough."""
+        if self._at_origin.state is not Origin.UNDIALLED or self._ended:
+            return
+        route = self.route
+        self._at_origin.move(Cause.DIAL)
+        self._dial = Dial(self.reactor, route.origin, route.source, route.connect_timeout, self._connected)
+        self._dial.start()
+
+    def begin(self, secure_client: Handshake | None, to_client: bool | None) -> None:
+        """The transfer begins: the client's leg becomes secure in this way, or stays plain. Once is enough.
+
+        A channel whose client may be secure relays nothing before.
+
+        :param to_client: which way the bytes of the transfer go; None where that is not known.
+        """
+        if self._candidates.held:
+            self._relaying.client_receives = to_client
+            self._relaying.watch()
+            self._candidates.begin(secure_client)
+
+    def release(self) -> None:
+        """The transfer is over and whole: from now on the channel's end is no loss."""
+        self._state.move(Cause.RELEASE)
+
+    def close(self) -> None:
+        """Ends the channel: in order where it was released, else as cut."""
+        self._end(Ending.ABORTED)
+
+    # The port's
 
     @property
     def peers(self) -> Network | None:
@@ -159,146 +153,60 @@ class DataChannel:
         """
         return self._origin is not None or (self._dial is not None and self._dial.connected)
 
-    @_begun.default
-    def _needs_no_beginning(self) -> bool:
-        return not self.route.secure_client
-
-    def open(self) -> None:
-        """Listens. Where that fails the channel ends."""
-        self._opened = self.reactor.seconds()
-        self._await_client()  # while the port is awaited, too
-        try:
-            self.ports.open(self.route.public, self)
-        except TooManyPorts:
-            self._end(Ending.TOO_MANY_PORTS)
-        except OSError as error:
-            self._end(Ending.PORT_UNAVAILABLE, os.strerror(error.errno or 0))
-
-    def dial(self) -> None:
-        """Connects to the origin's port; once is enough."""
-        if self._dial is not None or self._ended:
-            return
-        route = self.route
-        self._dial = Dial(self.reactor, route.origin, route.source, route.connect_timeout, self._connected)
-        self._dial.start()
-
-    def begin(self, secure_client: Handshake | None, to_client: bool | None) -> None:
-        """The transfer begins: the client's leg becomes secure in this way, or stays plain. Once is enough.
-
-        A channel whose client may be secure relays nothing before.
-
-        :param to_client: which way the bytes of the transfer go; None where that is not known.
-        """
-        if self._begun or self._ended:
-            return
-        self._begun = True
-        self._receives = to_client
-        self._secure_client = secure_client
-        self._watch_for_stalls()
-        self._await_client()
-        for leg, address in tuple(self._candidates):
-            if not self._ended and self._client is None:
-                self._welcome(leg, address)
-
-    def release(self) -> None:
-        """The transfer is over and whole: from now on the channel's end is no loss."""
-        self._released = True
-
-    def close(self) -> None:
-        """Ends the channel: in order where it was released, else as cut."""
-        self._end(Ending.COMPLETE if self._released else Ending.ABORTED)
-
-    # At the port
-
     def listening(self) -> None:
         """The port listens."""
-        self._await_client()
-        self.owner.data_listening()
-
-    def adopt(self, connection: socket.socket, address: Address) -> None:
-        """In the place of ``open``: takes a client that came to a port of someone else's."""
-        self._opened = self.reactor.seconds()
-        self.accepted(connection, address)
+        self._candidates.wait()
+        self.owner.data_listening(self)
 
     def accepted(self, connection: socket.socket, address: Address) -> None:
-        """Somebody who may be the client came."""
-        leg = Leg(self.reactor, connection)
-        if len(self._candidates) == _MAX_CANDIDATES:
-            leg.reset()
-            self.owner.data_refused(address, "too many connections at once")
-            return
-        self._candidates.append((leg, address))
-        self.dial()
-        if self._begun:
-            self._welcome(leg, address)
-        else:
-            self._cancel("accept")
+        """A connection came that may be the client's."""
+        try:
+            self._candidates.come(Leg(self.reactor, connection), address)
+        except Exception:
+            self.failed()
+            raise
 
     def stranger(self, address: Address) -> None:
-        """Somebody else came."""
-        self.owner.data_stranger(address)
+        """A connection from another address was turned away."""
+        self.owner.data_stranger(self, address)
 
     def header_refused(self, address: Address, reason: str) -> None:
-        """A load balancer passed on somebody without saying whom."""
-        self.owner.data_header_refused(address, reason)
+        """A load balancer passed on a connection without saying whose."""
+        self.owner.data_header_refused(self, address, reason)
 
     def superseded(self) -> None:
         """The origin gave its port away."""
         self._end(Ending.SUPERSEDED)
 
-    def _await_client(self) -> None:
-        if "accept" in self._timers:
-            self._timers["accept"].reset(self.route.accept_timeout)
-            return
-        self._timers["accept"] = self.reactor.callLater(self.route.accept_timeout, self._client_missing)
+    # The client's side
 
-    def _client_missing(self) -> None:
-        if not self._candidates:
-            self._end(Ending.NO_CLIENT)
-            return
-        for _, address in self._candidates:
-            self.owner.data_refused(address, _NO_HANDSHAKE)
-        self._end(Ending.CLIENT_TLS, _NO_HANDSHAKE)
+    def client_came(self) -> None:
+        """A connection came that may be the client's."""
+        self.dial()
 
-    def _welcome(self, leg: Leg, address: Address) -> None:
-        """Takes a candidate for the client, once it has shown to be where it has to."""
-        if self._ended:
-            leg.reset()
-            return
-        if self._secure_client is None:
-            self._admit(leg, address)
-            return
-        secure = TLSLeg(self.reactor, leg.hand_over(), handshake=self._secure_client)
-        self._candidates[self._candidates.index((leg, address))] = (secure, address)
-        secure.secure(lambda failure: self._greeted(secure, address, failure))
-
-    def _greeted(self, leg: Leg, address: Address, failure: str | None) -> None:
-        if failure is None:
-            self._admit(leg, address)
-            return
-        self._candidates.remove((leg, address))
-        leg.reset()
-        self.owner.data_refused(address, failure)
-        if not self._candidates:
-            self._end(Ending.CLIENT_TLS, failure)
-
-    def _admit(self, leg: Leg, address: Address) -> None:
-        self._cancel("accept")
-        self.ports.leave(self.route.public, self)
+    def client_known(self, leg: Leg, address: Address) -> None:
+        """This is the client."""
         self._client, self._client_address = leg, address
-        for other, _ in self._candidates:
-            if other is not leg:
-                other.reset()
-        self._candidates.clear()
-        self._relay()
+        self.ports.leave(self.route.public, self)
+        self._join()
 
-    # Between the legs
+    def client_refused(self, address: Address, reason: str) -> None:
+        """A connection from the client's address was turned away."""
+        self.owner.data_refused(self, address, reason)
+
+    def client_missing(self, ending: Ending, reason: str = "") -> None:
+        """The client did not come, or nobody who came is the client."""
+        self._end(ending, reason)
+
+    # The origin's side
 
     def _connected(self, answer: Leg | str) -> None:
         if isinstance(answer, str):
             self._end(Ending.ORIGIN_UNREACHABLE, answer)
             return
+        self._at_origin.move(Cause.ACCEPTED)
         self._origin = answer
+        answer.failed = self.failed
         try:
             if self.route.header:
                 answer.socket.sendall(self.route.header)  # which the buffer of a new connection has room for
@@ -309,116 +217,66 @@ class DataChannel:
             self._origin_secured(None)
         else:
             self._origin = TLSLeg(self.reactor, answer.hand_over(), handshake=self.route.secure_origin)
+            self._origin.failed = self.failed
             self._origin.secure(self._origin_secured)
         if not self._ended:
-            self.owner.data_connected()
+            self.owner.data_connected(self)
 
     def _origin_secured(self, failure: str | None) -> None:
         if failure is not None:
             self._end(Ending.ORIGIN_TLS, failure)
             return
-        self._origin_ready = True
-        self._relay()
+        self._at_origin.move(Cause.SECURED)
+        self._join()
 
-    def _relay(self) -> None:
-        if self._client is None or self._origin is None or not self._origin_ready or self._ended:
+    # Both
+
+    def _join(self) -> None:
+        if self._client is None or self._origin is None or self._at_origin.state is not Origin.READY:
             return
-        self._watch_for_stalls()
-        self._to_client = self._flow(self._origin, self._client, to_client=True)
-        self._to_origin = self._flow(self._client, self._origin, to_client=False)
-        for leg in (self._client, self._origin):
-            leg.broken = lambda leg=leg: self._broken(leg)  # type: ignore[misc]
-        self._to_client.start()
-        self._to_origin.start()
+        self._state.move(Cause.JOINED)
+        self._relaying.join(self._client, self._origin)
 
-    def _flow(self, source: Leg, sink: Leg, to_client: bool) -> Flow:
-        plain = not isinstance(source, TLSLeg) and not isinstance(sink, TLSLeg)
-        pump, throttles = self.make_pump(plain), self.route.throttles
-        if throttles is not None:
-            throttle = throttles.to_client if to_client else throttles.to_origin
-            pump = ThrottledPump(self.reactor, pump, throttle, self._progress)
-        return Flow(source, sink, pump, self._progress, lambda: self._delivered(to_client), self._broken)
+    def delivered(self, to_client: bool) -> None:
+        """One direction's end of file was handed on, and every byte before it."""
+        self.owner.data_delivered(self, to_client)
 
-    def _watch_for_stalls(self) -> None:
-        self._moved = self.reactor.seconds()
-        if "stall" not in self._timers:
-            self._timers["stall"] = self.reactor.callLater(self.route.stall_timeout, self._watch_stall)
+    def relayed(self, ending: Ending) -> None:
+        """Nothing more is relayed."""
+        self._end(ending)
 
-    def _progress(self) -> None:
-        self._moved = self.reactor.seconds()
+    def failed(self) -> None:
+        """An exception was raised while one of the channel's sockets was served; it is in the log."""
+        self._end(Ending.INTERNAL_ERROR)
 
-    def _watch_stall(self) -> None:
-        if any(flow is not None and flow.pump.held for flow in (self._to_client, self._to_origin)):
-            self._progress()  # it is the gateway that moves nothing now
-        left = self._moved + self.route.stall_timeout - self.reactor.seconds()
-        if left > 0:
-            self._timers["stall"] = self.reactor.callLater(left, self._watch_stall)
-        else:
-            self._end(Ending.COMPLETE if self._released else Ending.STALLED)
-
-    def _delivered(self, to_client: bool) -> None:
-        assert self._to_client is not None and self._to_origin is not None
-        self.owner.data_delivered(to_client)
-        if not self._ended and self._to_client.done and self._to_origin.done:
-            self._released = True
-            self._end(Ending.COMPLETE)
-
-    def _broken(self, leg: Leg) -> None:
-        assert self._to_client is not None and self._to_origin is not None
-        # A client that knows a file's size, from the 150 say, may close as soon as it has it all.
-        left_early = leg is self._client and self._to_client.ended and not self._to_client.done
-        if left_early and (self._to_origin.done or not self._to_client.bytes):
-            self._to_client.done = True
-            self._delivered(to_client=True)
-        if self._ended:
-            return
-        if self._has_done_its_part(leg):
-            self._released = True
-            self._end(Ending.COMPLETE)
-        else:
-            self._end(Ending.CLIENT_RESET if leg is self._client else Ending.ORIGIN_RESET)
-
-    def _has_done_its_part(self, leg: Leg) -> bool:
-        """Whether a side that goes without a farewell cuts nothing: it sent all, or got all by TLS's own word."""
-        assert self._to_client is not None and self._to_origin is not None
-        from_it, to_it = self._to_origin, self._to_client
-        if leg is self._origin:
-            from_it, to_it = to_it, from_it
-        sent_all = from_it.done and not to_it.bytes
-        receives = self._receives in (None, leg is self._client)
-        got_all = receives and to_it.done and not from_it.bytes and isinstance(leg, TLSLeg)
-        return sent_all or got_all
-
-    def _cancel(self, name: str) -> None:
-        timer = self._timers.pop(name, None)
-        if timer is not None and timer.active():
-            timer.cancel()
+    @property
+    def _ended(self) -> bool:
+        return self._state.state is Channel.ENDED
 
     def _end(self, ending: Ending, reason: str = "") -> None:
         if self._ended:
             return
-        self._ended = True
-        for name in tuple(self._timers):
-            self._cancel(name)
+        whole = ending is Ending.COMPLETE or self._state.state is Channel.RELEASED
+        if whole and ending in (Ending.ABORTED, Ending.STALLED):
+            ending = Ending.COMPLETE
+        self._state.move(Cause.END)
+        to_client, to_origin = self.to_client, self.to_origin
+        try:
+            self._let_go(whole)
+        finally:
+            duration = self.reactor.seconds() - self._opened
+            port, client = self.route.public[1], self._client_address
+            self.owner.data_ended(self, Usage(ending, port, client, to_client, to_origin, duration, reason))
+
+    def _let_go(self, whole: bool) -> None:
         if self._dial is not None:
             self._dial.reset()
+        self._candidates.close()
+        for leg in (self._client, self._origin):
+            if leg is not None and whole:
+                leg.close()
+            elif leg is not None:
+                leg.reset()
+        self._relaying.close()
+        self._dial = self._client = self._origin = None  # each may hold this channel
         self.ports.leave(self.route.public, self)
-        for leg, _ in self._candidates:
-            leg.reset()
-        for end in (self._client, self._origin):
-            if end is not None and self._released:
-                end.close()
-            elif end is not None:
-                end.reset()
-        flows = (self._to_client, self._to_origin)
-        to_client, to_origin = (0 if flow is None else flow.bytes for flow in flows)
-        for flow in flows:
-            if flow is not None:
-                flow.pump.close()
-        relayed = self._to_client is not None
-        self._dial = self._to_client = self._to_origin = None  # each holds this channel
-        duration = self.reactor.seconds() - self._opened
-        port = self.route.public[1]
-        self.owner.data_ended(
-            Usage(ending, port, self._client_address, to_client, to_origin, duration, reason, relayed)
-        )

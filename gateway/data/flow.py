@@ -9,17 +9,17 @@ import attrs
 from gateway.data.pump import Pump
 from gateway.net.leg import Leg
 
-# How many times one event may fill the pump before the reactor's other sockets have their turn.
+# One event may fill the pump this many times before the reactor's other sockets have their turn.
 _ROUNDS = 4
 
 
 @attrs.define(eq=False)
 class Flow:
-    """Moves bytes from ``source`` to ``sink`` until the source ends; passes its FIN on behind the last byte.
+    """One direction: moves bytes from ``source`` to ``sink`` until the source ends; passes its FIN on behind them.
 
     :param progress: called after every event that moved bytes.
     :param delivered: called once: every byte and the FIN were handed to the sink's socket.
-    :param broken: called once with the leg that failed, where one does.
+    :param broken: called once with the leg that broke, if one does.
     """
 
     source: Leg
@@ -29,8 +29,8 @@ class Flow:
     delivered: Callable[[], None] = attrs.field(repr=False)
     broken: Callable[[Leg], None] = attrs.field(repr=False)
     bytes: int = attrs.field(default=0, init=False)
-    ended: bool = attrs.field(default=False, init=False)  # and all that came before it was handed on
-    done: bool = attrs.field(default=False, init=False)  # the end was handed on as well
+    ended: bool = attrs.field(default=False, init=False)  # the source, and every byte before its end was handed on
+    done: bool = attrs.field(default=False, init=False)  # its end was handed on as well
     _finishing: bool = attrs.field(default=False, init=False)
 
     def start(self) -> None:

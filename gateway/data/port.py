@@ -1,8 +1,8 @@
 """The data ports that listen, each only while a client is awaited.
 
-An origin may hand a port out again as soon as it accepted on it, while the client that was told of it first is still
-on its way to the gateway. So a port is shared by clients that cannot be taken for one another; one that could be
-waits until the other came, or its time is over.
+An origin may give a port out again as soon as it has accepted there, while the client that was told of it first is
+still on its way to the gateway. So clients share a port if their addresses tell them apart; one that could be taken
+for another waits until that one came, or its time is over.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from zope.interface import implementer
 from gateway.addresses import Address, Network, SocketAddress, peer_address
 from gateway.net.proxy_header import ProxyInfo
 from gateway.net.reactor import Reactor
-from gateway.net.reception import Newcomer
+from gateway.net.reception import Reception, contained
 
 Connection = socket.socket  # the class below has an attribute of the module's name
 
-_BACKLOG = 128  # strangers may knock by the dozen
-_PAUSE = 0.1  # seconds before a port is asked again that could not accept
+_BACKLOG = 128  # connections that wait to be accepted; strangers may come by the dozen
+_PAUSE = 0.1  # seconds; a port that could not accept tries again then
 
 
 class Guest(Protocol):
-    """Who awaits a client at a data port."""
+    """One that awaits a client at a data port."""
 
     @property
     def peers(self) -> Network | None:
@@ -39,7 +39,7 @@ class Guest(Protocol):
 
     @property
     def lasting(self) -> bool:
-        """Whether it awaits any number of connections, those that no other guest here awaits."""
+        """Whether it awaits any number of connections: all those that no other guest here awaits."""
 
     @property
     def spoke(self) -> float:
@@ -53,7 +53,10 @@ class Guest(Protocol):
         """The port listens."""
 
     def accepted(self, connection: socket.socket, address: Address) -> None:
-        """Somebody whom it accepts came; once that is its client, the guest has to leave."""
+        """Somebody whom it accepts came; once that is its client, the guest has to leave.
+
+        Where it raises an exception, it has closed the connection, or done nothing with it.
+        """
 
     def stranger(self, address: Address) -> None:
         """A connection from an address that is not awaited was closed."""
@@ -66,6 +69,20 @@ class Guest(Protocol):
 
     def superseded(self) -> None:
         """The origin gave the port to another session; the port no longer listens for this guest."""
+
+
+class Ports(Protocol):
+    """The data ports of all sessions: of this process, or of several that share them."""
+
+    def open(self, place: SocketAddress, guest: Guest) -> None:
+        """Listens at ``place`` for ``guest``, whose ``listening`` is called once that is so: now or later.
+
+        :raises TooManyPorts: where it would be one more than may listen.
+        :raises OSError: where the port cannot be bound.
+        """
+
+    def leave(self, place: SocketAddress, guest: Guest) -> None:
+        """``guest`` awaits nobody any more. It may leave more than once."""
 
 
 def _confusable(one: Guest, other: Guest) -> bool:
@@ -82,7 +99,7 @@ class TooManyPorts(OSError):
 
 @attrs.define(eq=False)
 class DataPorts:
-    """All the data ports of one gateway that listen now.
+    """The data ports of one process that listen now: `Ports` where it is the only one.
 
     :param limit: how many they may be; 0 is no limit.
     """
@@ -125,11 +142,11 @@ class _Port:
     socket: socket.socket
     guests: list[Guest] = attrs.field(factory=list, init=False)
     queue: list[Guest] = attrs.field(factory=list, init=False)
-    newcomers: set[Newcomer] = attrs.field(factory=set, init=False)
+    reception: Reception | None = attrs.field(default=None, init=False)
     pause: IDelayedCall | None = attrs.field(default=None, init=False, repr=False)
 
     def enter(self, guest: Guest) -> None:
-        # The origin listens for the newcomer at its own port: who awaits it there undialled has lost it.
+        # The origin has given its port to the new session: a guest that had not dialled it yet has lost it.
         others = [] if guest.lasting else [*self.guests, *self.queue]
         stale = [other for other in others if not other.dialled and not other.lasting]
         self.guests = [other for other in self.guests if other not in stale]
@@ -158,9 +175,11 @@ class _Port:
                 self.pause.cancel()
             self.owner.forget(self.place)
             self.socket.close()
-            for newcomer in self.newcomers:
-                newcomer.release().close()
-            self.newcomers.clear()
+            if self.reception is not None:
+                self.reception.close()
+
+    def _rest(self) -> None:
+        self.pause = self.owner.reactor.callLater(_PAUSE, self._go_on)
 
     def _go_on(self) -> None:
         self.pause = None
@@ -181,30 +200,28 @@ class _Port:
             return
         except OSError:  # out of descriptors, say: the client stays in line, and the reactor would ask at every turn
             self.owner.reactor.removeReader(self)
-            self.pause = self.owner.reactor.callLater(_PAUSE, self._go_on)
+            self._rest()
             return
-        address = peer_address(name[0])
-        if any(guest.is_proxy(address) for guest in self.guests):
-            self._await_header(connection, (name[0], name[1]))
-        else:
+        with contained(connection):
+            self._receive(connection, (name[0], name[1]))
+
+    def _receive(self, connection: Connection, peer: SocketAddress) -> None:
+        address = peer_address(peer[0])
+        if not any(guest.is_proxy(address) for guest in self.guests):
             self._lead(connection, address)
+            return
+        if self.reception is None:
+            self.reception = Reception(self.owner.reactor)
+        self.reception.receive(connection, peer, self)
 
-    def _await_header(self, connection: Connection, proxy: SocketAddress) -> None:
-        newcomer = Newcomer(self.owner.reactor, connection, proxy, self._introduced, self._refuse)
-        self.newcomers.add(newcomer)
-        if len(self.newcomers) > _BACKLOG:
-            self._refuse(newcomer, "too many connections without one")
+    # What the reception asks for
 
-    def _introduced(self, newcomer: Newcomer, ends: ProxyInfo | None) -> None:
-        self.newcomers.remove(newcomer)
-        address = peer_address(newcomer.peer[0]) if ends is None else ends.client[0]
-        self._lead(newcomer.release(), address)
+    def introduced(self, connection: Connection, peer: SocketAddress, ends: ProxyInfo | None) -> None:
+        with contained(connection):
+            self._lead(connection, peer_address(peer[0]) if ends is None else ends.client[0])
 
-    def _refuse(self, newcomer: Newcomer, reason: str | None) -> None:
-        self.newcomers.remove(newcomer)
-        newcomer.release().close()
-        if reason is not None:
-            self.guests[0].header_refused(peer_address(newcomer.peer[0]), reason)
+    def header_refused(self, proxy: Address, reason: str) -> None:
+        self.guests[0].header_refused(proxy, reason)
 
     def _lead(self, connection: Connection, address: Address) -> None:
         for guest in sorted(self.guests, key=lambda guest: (guest.lasting, guest.busy, -guest.spoke)):
@@ -215,7 +232,8 @@ class _Port:
         self.guests[0].stranger(address)
 
     def connectionLost(self, reason: Failure) -> None:
-        """A listening socket is not lost."""
+        """A listening socket is not lost: the reactor dropped it behind an exception, which is in the log."""
+        self._rest()
 
 
 def _bind(place: SocketAddress) -> socket.socket:

@@ -1,7 +1,7 @@
-"""Pumps: what carries bytes from one leg to another without blocking.
+"""Pumps: they carry bytes from one leg to another without blocking.
 
-A pump is filled only when it is empty, so what it holds is bounded by one fill, and a source is not read while its
-sink is slow.
+A pump is filled only when it is empty. So it holds one fill at the most, and a source is not read while its sink is
+slow.
 """
 
 from __future__ import annotations
@@ -25,33 +25,33 @@ class Pump(Protocol):
 
     @property
     def pending(self) -> int:
-        """How many bytes were taken from the source and not yet given to the sink."""
+        """The number of bytes that were taken from the source and not yet given to the sink."""
 
     @property
     def held(self) -> bool:
-        """Whether it takes nothing now, whatever the source has."""
+        """Whether the pump takes nothing now, whatever the source has."""
 
     def fill(self, source: Leg, most: int = CHUNK) -> int:
-        """Takes what the source has, ``most`` bytes at the most; how many, 0 at its end.
+        """Takes up to ``most`` bytes from the source; returns how many, 0 at its end.
 
-        :raises BlockingIOError: where it has nothing now.
+        :raises BlockingIOError: where the source has nothing now.
         :raises OSError: where it is broken.
         """
 
     def drain(self, sink: Leg) -> int:
-        """Gives the sink what it takes; how many bytes.
+        """Hands the sink as much as it takes; returns how many bytes.
 
-        :raises BlockingIOError: where it takes nothing now.
+        :raises BlockingIOError: where the sink takes nothing now.
         :raises OSError: where it is broken.
         """
 
     def close(self) -> None:
-        """Lets its resources go, and what it holds with them."""
+        """Frees the pump's resources, and the bytes that it holds with them."""
 
 
 @attrs.define
 class CopyPump:
-    """Copies through one buffer that all share: works on every system."""
+    """Copies through one buffer that all pumps share. Works on every system."""
 
     held = False
     _rest: memoryview = attrs.field(default=memoryview(b""), init=False, repr=False)
@@ -75,7 +75,7 @@ class CopyPump:
         return sent
 
     def _keep(self, rest: memoryview) -> None:
-        # The shared buffer is another pump's at the next event: what the sink did not take is copied out of it.
+        # At the next event the shared buffer is another pump's: copy out the bytes that the sink did not take.
         self._rest = rest if rest.obj is not _SHARED else memoryview(bytes(rest))
 
     def close(self) -> None:
@@ -97,7 +97,7 @@ class SplicePump:
     def _new_pipe(self) -> tuple[int, int]:
         """Raises OSError where the process has no descriptors left."""
         pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        # An unprivileged user's pipes may be held to a smaller size: slower, and as right.
+        # The system may hold an unprivileged user's pipes to a smaller size: slower, but as right.
         with contextlib.suppress(OSError):
             fcntl.fcntl(pipe[1], fcntl.F_SETPIPE_SZ, CHUNK)
         return pipe
@@ -128,7 +128,7 @@ if sys.platform == "linux":
 
 @attrs.define
 class GrowingPump:
-    """Copies what is small, and splices what turns out to be large: a pipe costs more than a few copies do."""
+    """Copies a small stream, and splices one that turns out to be large: a pipe costs more than a few copies do."""
 
     held = False
     _copied: int = attrs.field(default=0, init=False)
@@ -140,7 +140,7 @@ class GrowingPump:
 
     def fill(self, source: Leg, most: int = CHUNK) -> int:
         if self._copied >= BUFFER and isinstance(self._pump, CopyPump):
-            with contextlib.suppress(OSError):  # out of descriptors: what is copied arrives as well
+            with contextlib.suppress(OSError):  # out of descriptors: copying goes on
                 self._pump = SplicePump()
         moved = self._pump.fill(source, most)
         self._copied += moved

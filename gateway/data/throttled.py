@@ -14,9 +14,9 @@ from gateway.net.leg import Leg
 
 @attrs.define(eq=False)
 class ThrottledPump:
-    """Says of a source that has to wait that it has nothing now, and does not watch it until then.
+    """Reports "nothing to read" for a source over its allowance, and stops watching it until the bucket refills.
 
-    What is not read stays in the source's socket, whose sender is slowed down by TCP.
+    Bytes that are not read stay in the source's socket, and TCP slows its sender down.
 
     :param waited: called at the end of each wait.
     """
@@ -34,11 +34,11 @@ class ThrottledPump:
 
     @property
     def held(self) -> bool:
-        """Whether it waits for the bandwidth, and not for its legs."""
+        """Whether the pump waits for bandwidth, not for its legs."""
         return self._timer is not None
 
     def fill(self, source: Leg, most: int = CHUNK) -> int:
-        """Takes what the source has, where it may now."""
+        """Takes from the source, as far as the bandwidth allows now."""
         if self._timer is not None:
             source.watch_reads(False)
             raise BlockingIOError
@@ -49,11 +49,11 @@ class ThrottledPump:
         return filled
 
     def drain(self, sink: Leg) -> int:
-        """Gives the sink what it takes."""
+        """Hands the sink as much as it takes."""
         return self.pump.drain(sink)
 
     def close(self) -> None:
-        """Lets its resources go, and waits for nothing any more."""
+        """Frees the pump's resources and ends its wait."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

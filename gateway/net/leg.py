@@ -8,6 +8,7 @@ import struct
 from collections.abc import Callable
 
 import attrs
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IReactorFDSet, IReadWriteDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -17,7 +18,7 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 def nothing() -> None:
-    """Stands in for a callback until there is one."""
+    """A callback that does nothing, until there is one that does."""
 
 
 @implementer(IReadWriteDescriptor)
@@ -25,7 +26,9 @@ def nothing() -> None:
 class Leg:
     """A connected, or connecting, stream socket; it owns the socket.
 
-    The callbacks take no argument: the socket can be read, can be written, was found broken.
+    The callbacks take no argument: the socket can be read, can be written, was found broken. ``failed`` is called
+    where one of them raised an exception, which is in the log; ``broken`` follows. It stays with a leg that is handed
+    over: the exception may have been raised in that very call.
     """
 
     reactor: IReactorFDSet = attrs.field(repr=False)
@@ -33,6 +36,7 @@ class Leg:
     readable: Callable[[], None] = attrs.field(default=nothing, init=False, repr=False)
     writable: Callable[[], None] = attrs.field(default=nothing, init=False, repr=False)
     broken: Callable[[], None] = attrs.field(default=nothing, init=False, repr=False)
+    failed: Callable[[], None] = attrs.field(default=nothing, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self.socket.setblocking(False)
@@ -68,7 +72,7 @@ class Leg:
             self.reactor.removeWriter(self)
 
     def receive(self, most: int) -> bytes:
-        """Takes what came, that many bytes at most; none at the end.
+        """Takes up to ``most`` bytes; returns none at the end.
 
         :raises BlockingIOError: where nothing came.
         :raises OSError: where the connection is broken.
@@ -76,7 +80,7 @@ class Leg:
         return self.socket.recv(most)
 
     def receive_into(self, buffer: memoryview) -> int:
-        """Takes what came, as much as the buffer holds; how many bytes, 0 at the end.
+        """Takes as much as the buffer holds; returns how many bytes, 0 at the end.
 
         :raises BlockingIOError: where nothing came.
         :raises OSError: where the connection is broken.
@@ -84,9 +88,9 @@ class Leg:
         return self.socket.recv_into(buffer)
 
     def send(self, data: bytes | bytearray | memoryview) -> int:
-        """Sends what the socket takes; how many bytes.
+        """Sends as much as the socket takes; returns how many bytes.
 
-        :raises BlockingIOError: where it takes nothing now.
+        :raises BlockingIOError: where the socket takes nothing now.
         :raises OSError: where the connection is broken.
         """
         return self.socket.send(data)
@@ -97,15 +101,15 @@ class Leg:
         return self.socket
 
     def finish(self) -> None:
-        """Sends the end of file behind all that was written.
+        """Sends the end of file behind everything that was written.
 
-        :raises BlockingIOError: where it cannot go out now, and is to be tried again.
+        :raises BlockingIOError: where that cannot go out now; call it again then.
         :raises OSError: where the peer is gone already.
         """
         self.socket.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
-        """Closes in order: what was written still arrives."""
+        """Closes in order: bytes that were written still arrive."""
         self._forget()
         self.socket.close()
 
@@ -136,4 +140,6 @@ class Leg:
         self.writable()
 
     def connectionLost(self, reason: Failure) -> None:
+        if reason.check(ConnectionDone, ConnectionLost) is None:
+            self.failed()
         self.broken()

@@ -1,4 +1,4 @@
-"""Connects to the origin, wherever its name leads now."""
+"""Connecting to an origin by address or by name; a name is resolved anew each time."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from gateway.net.reactor import Reactor
 
 
 class Attempt(TypingProtocol):
-    """What can be given up."""
+    """An attempt to connect."""
 
     def cancel(self) -> object:
-        """Gives up; nothing is called any more."""
+        """Gives up. No callback is called any more."""
 
 
 @attrs.define(eq=False)
 class Arrival(Protocol):
-    """Takes a connection over from the transport that Twisted made for it.
+    """A connection that is taken over from the transport that Twisted made for it.
 
     :param came: called with the socket, and the address and port of its other end.
     """
@@ -40,7 +40,7 @@ class Arrival(Protocol):
     def connectionMade(self) -> None:
         transport = self.transport
         transport.stopReading()
-        del self.transport  # each would hold the other until a collection of garbage
+        del self.transport  # breaks a reference cycle
         peer = transport.getPeer()
         self.came(transport.getHandle(), (peer.host, peer.port))
 
@@ -64,7 +64,7 @@ def dial(
     :param done: called once, unless given up: with the leg and the address that it leads to, or with the reason why
         there is none.
     """
-    if not named:  # and so does not wait for the threads that look names up
+    if not named:  # this way no thread of the resolver is waited for
         attempt = Dial(reactor, (host, port), None, timeout, lambda answer: done(answer, host))
         attempt.start()
         return attempt

@@ -1,38 +1,84 @@
-"""A connection that a load balancer passes on, control or data, until its PROXY header has told whose it is."""
+"""The reception at a port, control or data: a load balancer's connections, until each has told whose it is.
+
+The crowd of those that have not is bounded, and each has a deadline.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import socket
-from collections.abc import Callable
+from collections.abc import Iterator
+from typing import Protocol
 
 import attrs
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from gateway.addresses import SocketAddress
+from gateway.addresses import Address, SocketAddress, peer_address
 from gateway.net.proxy_header import DEADLINE, MAX_HEADER, BadHeader, ProxyInfo, read
 from gateway.net.reactor import Reactor
+
+MAX_NEWCOMERS = 128  # connections at one port that owe a PROXY header; each takes up a descriptor
+
+_log = Logger("gateway")
+
+
+class Host(Protocol):
+    """A port that balancers come to."""
+
+    def introduced(self, connection: socket.socket, peer: SocketAddress, ends: ProxyInfo | None) -> None:
+        """A connection is the host's now.
+
+        :param peer: the balancer's address and port.
+        :param ends: what the header told; None where the connection is the balancer's own.
+        """
+
+    def header_refused(self, proxy: Address, reason: str) -> None:
+        """A balancer's connection was closed: its header is not what it has to be."""
+
+
+@attrs.define(eq=False)
+class Reception:
+    """All those at one port that owe a PROXY header. It holds nothing of the port's while nobody waits."""
+
+    reactor: Reactor = attrs.field(repr=False)
+    _newcomers: set[Newcomer] = attrs.field(factory=set, init=False)
+
+    def receive(self, connection: socket.socket, peer: SocketAddress, host: Host) -> None:
+        """Reads the header of a connection; hands it to the host then, or closes it.
+
+        One that goes without a word, as a balancer's does that looks whether the port accepts, is closed in silence.
+        """
+        if len(self._newcomers) >= MAX_NEWCOMERS:
+            connection.close()
+            host.header_refused(peer_address(peer[0]), "too many connections without one")
+            return
+        self._newcomers.add(Newcomer(self.reactor, connection, peer, host, self._newcomers))
+
+    def close(self) -> None:
+        """Closes the connections of those that wait."""
+        for newcomer in tuple(self._newcomers):
+            newcomer.release().close()
 
 
 @implementer(IReadDescriptor)
 @attrs.define(eq=False)
 class Newcomer:
-    """Takes the header from the socket and not a byte more: what follows it is the client's, be it TLS.
+    """One such connection.
 
-    Calls one of the two once; whoever is called has to ``release`` it.
+    Takes the header from the socket and not a byte more: what follows it is the client's, be it TLS.
 
-    :param peer: the balancer's address and port.
-    :param introduced: called with what the header told; None where the connection is the balancer's own.
-    :param refused: called with the reason where the header is not what it has to be; None where the balancer went
-        without a word, as one does that looks whether the port accepts.
+    :param crowd: which this newcomer leaves once it is released.
     """
 
     reactor: Reactor = attrs.field(repr=False)
     connection: socket.socket
     peer: SocketAddress
-    introduced: Callable[[Newcomer, ProxyInfo | None], None] = attrs.field(repr=False)
-    refused: Callable[[Newcomer, str | None], None] = attrs.field(repr=False)
+    host: Host = attrs.field(repr=False)
+    crowd: set[Newcomer] = attrs.field(repr=False)
     _received: bytes = attrs.field(default=b"", init=False, repr=False)
     _timer: IDelayedCall = attrs.field(init=False, repr=False)
 
@@ -40,10 +86,11 @@ class Newcomer:
         self.connection.setblocking(False)
         self.reactor.addReader(self)
         late = f"no complete header within {DEADLINE:g} seconds"
-        self._timer = self.reactor.callLater(DEADLINE, self.refused, self, late)
+        self._timer = self.reactor.callLater(DEADLINE, self._refuse, late)
 
     def release(self) -> socket.socket:
         """Gives the connection away."""
+        self.crowd.discard(self)
         self.reactor.removeReader(self)
         if self._timer.active():
             self._timer.cancel()
@@ -68,17 +115,35 @@ class Newcomer:
         except BlockingIOError:
             return
         except BadHeader as error:
-            self.refused(self, str(error))
+            self._refuse(str(error))
         except OSError:
             self._lost()
         else:
             if header is not None:
-                self.introduced(self, header.ends)
+                self.host.introduced(self.release(), self.peer, header.ends)
             elif end == before:
                 self._lost()
 
     def connectionLost(self, reason: Failure) -> None:
-        self._lost()
+        if reason.check(ConnectionDone, ConnectionLost) is None:  # an exception was raised, and is in the log
+            self._refuse("internal error")
+        else:
+            self._lost()
 
     def _lost(self) -> None:
-        self.refused(self, "closed in the middle of its header" if self._received else None)
+        self._refuse("closed in the middle of its header" if self._received else None)
+
+    def _refuse(self, reason: str | None) -> None:
+        self.release().close()
+        if reason is not None:
+            self.host.header_refused(peer_address(self.peer[0]), reason)
+
+
+@contextlib.contextmanager
+def contained(connection: socket.socket) -> Iterator[None]:
+    """Lets an exception that is raised while a connection is received cost that connection alone: it is logged."""
+    try:
+        yield
+    except Exception:
+        _log.failure("a connection could not be received")
+        connection.close()

@@ -8,9 +8,13 @@ from socket import SHUT_WR
 
 import attrs
 from OpenSSL import SSL
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from gateway.net.leg import Leg
 from gateway.tls.errors import reason
+
+_log = Logger("gateway")
 
 _LOST = "connection lost"
 _EOF = "unexpected eof"  # as OpenSSL says it
@@ -168,8 +172,13 @@ class TLSLeg(Leg):
 
     def _read_pending(self) -> None:
         self._reading_soon = False
-        if self._reads:
+        if not self._reads:
+            return
+        try:
             self.readable()
+        except Exception:  # as the reactor does with one that it told
+            _log.failure("a TLS connection could not be served")
+            self.connectionLost(Failure())
 
     def _forget(self) -> None:
         self._reads = self._writes = False

@@ -170,7 +170,8 @@ class CommandRefused(Record):
 @attrs.frozen
 class ProxyHeaderRefused(Record):
     """A connection from one of ``proxy_protocol.accept_from`` did not begin with a PROXY header, and was closed. Is
-    the balancer set to send one, on the data ports as well?
+    the balancer set to send one, on the data ports as well? At one port |max-newcomers| connections may owe it at a
+    time; beyond that they are closed at once.
 
     :param proxy: the balancer's address.
     :param reason: the mistake.

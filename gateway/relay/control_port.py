@@ -1,4 +1,4 @@
-"""Where clients of one application come in."""
+"""A port that clients of one application come in by."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gateway.net.leg import Leg
 from gateway.net.names import Arrival
 from gateway.net.proxy_header import ProxyInfo
 from gateway.net.reactor import Reactor
-from gateway.net.reception import Newcomer
+from gateway.net.reception import Reception, contained
 from gateway.observe.records import ClientFiltered, ProxyHeaderRefused
 from gateway.relay.application import Application
 from gateway.relay.farewell import Farewell
@@ -25,8 +25,8 @@ from gateway.relay.relay import Relay
 from gateway.relay.sides import Side
 from gateway.session.events import Draining, Stopped
 
-# How many clients that are not let in are told so at the same time. Each takes up a descriptor until it closes; those
-# that come while a crowd does not are closed without a word.
+# Clients that are told at the same time that they are not let in. Each takes up a descriptor until it closes; beyond
+# that number they are closed without a word.
 MAX_TURNED_AWAY = 256
 
 
@@ -46,7 +46,7 @@ class ControlPort(ServerFactory):
     drain: float
     numbers: Iterator[int] = attrs.field(repr=False)
     listening: IListeningPort | None = attrs.field(default=None, init=False, repr=False)
-    _newcomers: set[Newcomer] = attrs.field(factory=set, init=False, repr=False)
+    _reception: Reception | None = attrs.field(default=None, init=False, repr=False)
     _turned_away: set[Side] = attrs.field(factory=set, init=False, repr=False)
     _relays: dict[Relay, Address] = attrs.field(factory=dict, init=False, repr=False)
     _empty: Deferred[None] | None = attrs.field(default=None, init=False, repr=False)
@@ -64,20 +64,22 @@ class ControlPort(ServerFactory):
         return Arrival(self._came)
 
     def _came(self, connection: socket.socket, peer: SocketAddress) -> None:
-        if self.application.is_proxy(peer_address(peer[0])):
-            self._newcomers.add(Newcomer(self.reactor, connection, peer, self._introduced, self._refuse))
-        else:
-            self._welcome(connection, peer, None)
+        with contained(connection):
+            if not self.application.is_proxy(peer_address(peer[0])):
+                self._welcome(connection, peer, None)
+                return
+            if self._reception is None:
+                self._reception = Reception(self.reactor)
+            self._reception.receive(connection, peer, self)
 
-    def _introduced(self, newcomer: Newcomer, ends: ProxyInfo | None) -> None:
-        self._newcomers.remove(newcomer)
-        self._welcome(newcomer.release(), newcomer.peer, ends)
+    def introduced(self, connection: socket.socket, peer: SocketAddress, ends: ProxyInfo | None) -> None:
+        """A balancer's connection told whose it is."""
+        with contained(connection):
+            self._welcome(connection, peer, ends)
 
-    def _refuse(self, newcomer: Newcomer, reason: str | None) -> None:
-        self._newcomers.remove(newcomer)
-        newcomer.release().close()
-        if reason is not None:
-            self.application.note(ProxyHeaderRefused(str(peer_address(newcomer.peer[0])), reason))
+    def header_refused(self, proxy: Address, reason: str) -> None:
+        """A balancer's connection did not."""
+        self.application.note(ProxyHeaderRefused(str(proxy), reason))
 
     def _welcome(self, connection: socket.socket, peer: SocketAddress, ends: ProxyInfo | None) -> None:
         """Begins the session of a client whose address is known now, or turns it away.
@@ -85,13 +87,19 @@ class ControlPort(ServerFactory):
         :param ends: what its PROXY header told; None where the connection is its own.
         """
         client = peer_address(peer[0]) if ends is None else ends.client[0]
+        leg = Leg(self.reactor, connection)
         refusal = self.application.guard.admit(client)
         if refusal is not None:
-            self._turn_away(connection, client, refusal)
+            self._turn_away(leg, client, refusal)
             return
         relay = Relay(self.reactor, self.application, next(self.numbers), self._gone)
         self._relays[relay] = client
-        relay.start(Leg(self.reactor, connection), peer, ends)
+        try:
+            relay.start(leg, peer, ends)
+        except Exception:
+            leg.reset()
+            self._gone(relay)
+            raise
 
     def shut(self) -> None:
         """Lets nobody in any more; those inside go on."""
@@ -102,9 +110,8 @@ class ControlPort(ServerFactory):
     def clear(self) -> Deferred[None]:
         """Lets nobody in any more and sends all out: at once, or at the end of their transfer. Fires when empty."""
         self.shut()
-        for newcomer in self._newcomers:
-            newcomer.release().close()
-        self._newcomers.clear()
+        if self._reception is not None:
+            self._reception.close()
         for side in tuple(self._turned_away):
             side.abort()
         for relay in tuple(self._relays):
@@ -121,15 +128,15 @@ class ControlPort(ServerFactory):
             relay.tell(Stopped())
             relay.cut()
 
-    def _turn_away(self, connection: socket.socket, client: Address, refusal: Refusal) -> None:
+    def _turn_away(self, leg: Leg, client: Address, refusal: Refusal) -> None:
         application = self.application
         if refusal.noted:
             application.note(ClientFiltered(refusal.reason.value, refusal.network), client=str(client))
         # A reply in the clear means nothing to a client that speaks TLS from the first byte.
         if refusal.words is None or application.tls.implicit or len(self._turned_away) == MAX_TURNED_AWAY:
-            connection.close()
+            leg.close()
             return
-        side = Side(self.reactor, Farewell(self._turned_away.discard), Leg(self.reactor, connection), str(client))
+        side = Side(self.reactor, Farewell(self._turned_away.discard), leg, str(client))
         self._turned_away.add(side)
         side.send(Reply.of(421, refusal.words).render())
         side.close()

@@ -30,6 +30,9 @@ class Farewell:
     def flow_changed(self) -> None:
         """Nothing more is sent."""
 
+    def failed(self) -> None:
+        """The log has it."""
+
     def lost(self, side: Side) -> None:
         """The connection is gone."""
         self.gone(side)

@@ -21,9 +21,6 @@ class Notes:
     :param session: the session's number.
     :param client: the client's address.
     :param seconds: the clock.
-    :param bytes_to_client: bytes of data that the client was sent.
-    :param bytes_to_origin: bytes of data that the origin was sent.
-    :param transfers: data connections that carried a transfer.
     :param origin: the origin's address, once it is known.
     :param client_tls: TLS on the client's control connection; None in the clear.
     :param origin_tls: the same towards the origin.
@@ -33,13 +30,11 @@ class Notes:
     session: int
     client: str
     seconds: Callable[[], float] = attrs.field(repr=False)
-    bytes_to_client: int = attrs.field(default=0, init=False)
-    bytes_to_origin: int = attrs.field(default=0, init=False)
-    transfers: int = attrs.field(default=0, init=False)
     origin: str | None = attrs.field(default=None, init=False)
     client_tls: TLSParameters | None = attrs.field(default=None, init=False)
     origin_tls: TLSParameters | None = attrs.field(default=None, init=False)
     _began: float = attrs.field(init=False, repr=False)
+    _over: bool = attrs.field(default=False, init=False)
     _told: dict[str, int] | None = attrs.field(default=None, init=False, repr=False)  # events of each name
 
     @_began.default
@@ -59,17 +54,24 @@ class Notes:
         """
         self(Connected(proxy))
 
-    def disconnected(self, outcome: str, user: str | None) -> None:
-        """The session is over."""
+    def disconnected(self, outcome: str, user: str | None, to_client: int, to_origin: int, transfers: int) -> None:
+        """The session is over; only the first word of it counts.
+
+        :param to_client: bytes of data that the client was sent.
+        :param to_origin: bytes of data that the origin was sent.
+        """
+        if self._over:
+            return
+        self._over = True
         tls_version, tls_cipher = self.client_tls or (None, None)
         origin_tls_version, origin_tls_cipher = self.origin_tls or (None, None)
         self(
             Disconnected(
                 outcome=outcome,
                 duration=round(self.seconds() - self._began, 6),
-                bytes_to_client=self.bytes_to_client,
-                bytes_to_origin=self.bytes_to_origin,
-                transfers=self.transfers,
+                bytes_to_client=to_client,
+                bytes_to_origin=to_origin,
+                transfers=transfers,
                 user=user,
                 origin=self.origin,
                 tls_version=tls_version,

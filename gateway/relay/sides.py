@@ -35,6 +35,9 @@ class Listener(Protocol):
     def flow_changed(self) -> None:
         """The side became full, or is no longer."""
 
+    def failed(self) -> None:
+        """An exception was raised while the side was served; ``lost`` follows."""
+
     def lost(self, side: Side) -> None:
         """The connection is gone. Called once, and last."""
 
@@ -122,6 +125,7 @@ class Side:
     def _watch(self) -> None:
         leg = self.leg
         leg.readable, leg.writable, leg.broken = self._readable, self._writable, self._lose
+        leg.failed = self.owner.failed
         leg.watch_reads(self._reading)
 
     def _readable(self) -> None:
@@ -165,6 +169,7 @@ class Side:
 
     def _shake_hands(self, security: Handshake) -> None:
         secure = self.leg = TLSLeg(self.leg.reactor, self.leg.hand_over(), handshake=security)
+        secure.failed = self.owner.failed
         secure.secure(self._greeted)
 
     def _greeted(self, failure: str | None) -> None:

@@ -8,7 +8,8 @@ import attrs
 
 from gateway.ftp.commands import VERBS, Command, Kind
 from gateway.ftp.replies import Reply
-from gateway.session.tables import PROTECTION, Cause, Machine, Protection
+from gateway.machine import Machine
+from gateway.session.tables import PROTECTION, Cause, Protection
 
 STARTING = Reply.of(234, "TLS is next.")
 ALREADY = Reply.of(503, "The control connection has TLS already.")
@@ -63,11 +64,11 @@ class ClientTLS:
     """What of one client's session is protected."""
 
     terms: TLSTerms = attrs.field(repr=False)
-    _state: Machine[Protection] = attrs.field(init=False)
+    _state: Machine[Protection, Cause] = attrs.field(init=False)
     _sized: bool = attrs.field(default=False, init=False)  # PBSZ was sent
 
     @_state.default
-    def _first(self) -> Machine[Protection]:
+    def _first(self) -> Machine[Protection, Cause]:
         return Machine(PROTECTION, Protection.CLEAR)
 
     @property

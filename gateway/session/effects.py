@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from gateway.ftp.replies import Reply
+from gateway.machine import Name
 from gateway.session.exchanges import Exchange
-from gateway.session.names import Name
 
 
 class Effect(Name):

@@ -10,7 +10,7 @@ from gateway.addresses import Address, PortMap
 from gateway.ftp.commands import Command
 from gateway.ftp.lines import Unclean
 from gateway.ftp.replies import Reply
-from gateway.session.names import Name
+from gateway.machine import Name
 
 
 class Deadline(Name):

@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 
 from gateway.ftp.scrub import scrubber
+from gateway.machine import Machine
 from gateway.observe.records import TLSFailed, TLSSide
 from gateway.session import actions as do
 from gateway.session import events as on
@@ -35,7 +36,7 @@ from gateway.session.opaque import Opaque
 from gateway.session.opening import Opening, Refused
 from gateway.session.origin_tls import Insecure
 from gateway.session.setting import Setting
-from gateway.session.tables import PHASE, Cause, Machine, Phase
+from gateway.session.tables import PHASE, Cause, Phase
 
 
 class UnexpectedEvent(Exception):
@@ -51,7 +52,7 @@ class Judge:
 
     setting: Setting = attrs.field(repr=False)
     ended: bool = attrs.field(default=False, init=False)
-    _phase: Machine[Phase] = attrs.field(factory=lambda: Machine(PHASE, Phase.NEW), init=False)
+    _phase: Machine[Phase, Cause] = attrs.field(factory=lambda: Machine(PHASE, Phase.NEW), init=False)
     _client_tls: ClientTLS = attrs.field(init=False)
     _opening: Opening = attrs.field(init=False)
     _conversation: Conversation = attrs.field(init=False)

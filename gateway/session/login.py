@@ -6,7 +6,8 @@ import attrs
 
 from gateway.ftp.commands import Command
 from gateway.ftp.replies import Reply
-from gateway.session.tables import LOGIN, Cause, Login, Machine
+from gateway.machine import Machine
+from gateway.session.tables import LOGIN, Cause, Login
 
 
 @attrs.define
@@ -18,7 +19,7 @@ class LoginState:
 
     user: str | None = attrs.field(default=None, init=False)
     _named: bytes = attrs.field(default=b"", init=False, repr=False)
-    _state: Machine[Login] = attrs.field(factory=lambda: Machine(LOGIN, Login.OUT), init=False)
+    _state: Machine[Login, Cause] = attrs.field(factory=lambda: Machine(LOGIN, Login.OUT), init=False)
     _refusal: Reply | None = attrs.field(default=None, init=False, repr=False)
 
     @property

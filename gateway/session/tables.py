@@ -5,13 +5,9 @@ The diagrams of the documentation are drawn from these tables.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping
-from typing import Generic, TypeVar
 
-import attrs
-
-from gateway.session.names import Name
+from gateway.machine import Name
 
 
 class Cause(Name):
@@ -91,24 +87,6 @@ class Protection(Name):
     STARTING_PRIVATE = "handshake, data private"
     CONTROL = "control secure, data clear"
     PRIVATE = "control and data secure"
-
-
-State = TypeVar("State", bound=enum.Enum)
-
-
-@attrs.define
-class Machine(Generic[State]):
-    """A state and the table that it moves by."""
-
-    table: Mapping[tuple[State, Cause], State] = attrs.field(repr=False)
-    state: State
-
-    def move(self, cause: Cause) -> None:
-        """Moves as the table says.
-
-        :raises KeyError: where the table has no such transition: a mistake in this program.
-        """
-        self.state = self.table[self.state, cause]
 
 
 PHASE: Mapping[tuple[Phase, Cause], Phase] = {

@@ -10,12 +10,13 @@ from gateway.addresses import PortMap
 from gateway.ftp import addresses
 from gateway.ftp.commands import VERBS, Command, Kind
 from gateway.ftp.replies import Reply
+from gateway.machine import Machine
 from gateway.observe.records import DataPortOutOfRange, OriginError, Record
 from gateway.session import actions as do
 from gateway.session.actions import Actions
 from gateway.session.client_tls import ClientTLS
 from gateway.session.events import Towards
-from gateway.session.tables import DATA, TRANSFER, Cause, Data, Machine, Transfer
+from gateway.session.tables import DATA, TRANSFER, Cause, Data, Transfer
 
 PASV_UNKNOWN = Reply.of(425, "No address for PASV is known now; use EPSV.")
 NO_DATA_PORT = Reply.of(425, "Cannot open a data port now.")
@@ -48,8 +49,8 @@ class Transfers:
     client_tls: ClientTLS = attrs.field(repr=False)
     ports: PortMap = attrs.field(init=False, repr=False)
     extended_only: bool = attrs.field(default=False, init=False)
-    _data: Machine[Data] = attrs.field(factory=lambda: Machine(DATA, Data.NONE), init=False)
-    _transfer: Machine[Transfer] = attrs.field(factory=lambda: Machine(TRANSFER, Transfer.NONE), init=False)
+    _data: Machine[Data, Cause] = attrs.field(factory=lambda: Machine(DATA, Data.NONE), init=False)
+    _transfer: Machine[Transfer, Cause] = attrs.field(factory=lambda: Machine(TRANSFER, Transfer.NONE), init=False)
     _announcement: _Announcement | None = attrs.field(default=None, init=False, repr=False)
     _delivered: frozenset[Towards] = attrs.field(default=frozenset(), init=False)
     _insecure: bool = attrs.field(default=False, init=False)

@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 import pytest
 
-from gateway.data.channel import Ending
+from gateway.data.usage import Ending
 from gateway.guard.admission import Reason
 from gateway.observe.records import RECORDS, Record, Scope, TLSSide, written_as
 from gateway.relay import notes, public

@@ -19,7 +19,6 @@ from tests.kit.gateway import in_reactor, reactor
 from tests.kit.stage import (
     ORIGIN,
     DataPort,
-    Stage,
     comes_to_rest,
     connect,
     fill,
@@ -32,6 +31,7 @@ from tests.kit.stage import (
     silent,
     stage,
     turn,
+    usable,
     was_reset,
 )
 
@@ -65,17 +65,6 @@ def small(connection: socket.socket) -> socket.socket:
     """Lets it take little more than nothing that is not read."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     return connection
-
-
-def usable(on: Stage) -> bool:
-    """Whether the session can still make a transfer, from EPSV to the last byte."""
-    at_client, at_origin = on.transfer(b"RETR after")
-    at_origin.sendall(b"whole")
-    at_origin.close()
-    on.control.say(b"226 Done.")
-    whole = read_all(at_client) == b"whole"
-    at_client.close()
-    return on.client.reply() == b"226 Done." and whole
 
 
 # Bytes, and their end

@@ -68,7 +68,7 @@ def pumps(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> li
         made.append(request.param())
         return made[-1]
 
-    monkeypatch.setattr("gateway.relay.relay.DataChannel", partial(DataChannel, make_pump=make))
+    monkeypatch.setattr("gateway.relay.channels.DataChannel", partial(DataChannel, make_pump=make))
     return made
 
 

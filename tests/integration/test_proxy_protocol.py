@@ -28,6 +28,7 @@ from tests.kit.stage import (
     Stage,
     before,
     connect,
+    descriptors,
     read_all,
     read_exactly,
     reset,
@@ -171,6 +172,27 @@ def test_nobody_waits_for_a_header_when_the_gateway_stops(monkeypatch: pytest.Mo
         turn()
         in_reactor(running.service.stopService)
         assert client.at_end()
+
+
+def test_a_crowd_without_headers_is_bounded(monkeypatch: pytest.MonkeyPatch, nothing_is_left: None) -> None:
+    """A balancer that is set to send none, and hundreds of clients behind it."""
+    monkeypatch.setattr(reception, "DEADLINE", 60.0)
+    with behind(TRUSTING) as (running, origin), contextlib.ExitStack() as stack:
+        first = descriptors()
+        for _ in range(reception.MAX_NEWCOMERS):
+            stack.enter_context(connect(running.address, BALANCER))
+        for _ in range(800 - reception.MAX_NEWCOMERS):
+            with connect(running.address, BALANCER) as beyond:
+                assert read_all(beyond) == b""
+        assert descriptors() == first + 2 * reception.MAX_NEWCOMERS
+        refused = "too many connections without one"
+        running.journal.wait("proxyHeaderRefused", 800 - reception.MAX_NEWCOMERS, proxy=BALANCER, reason=refused)
+        stack.close()
+        turn()
+        with connect(running.address, BALANCER) as client:
+            client.sendall(v1())
+            origin.accept().close()
+        running.journal.wait("disconnect", client=CLIENT)
 
 
 @pytest.mark.parametrize(("source", "header"), [("127.0.0.1", b""), (BALANCER, v1())])

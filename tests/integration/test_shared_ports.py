@@ -11,8 +11,9 @@ import pytest
 from twisted.internet.testing import MemoryReactorClock
 
 from gateway.addresses import Address
-from gateway.data.channel import DataChannel, Ending, Usage
+from gateway.data.channel import DataChannel
 from gateway.data.port import DataPorts
+from gateway.data.usage import Ending, Usage
 from tests.kit.stage import plain_route
 
 PORT = 23500
@@ -26,20 +27,20 @@ class Owner:
     listening: bool = False
     ending: Ending | None = None
 
-    def data_listening(self) -> None:
+    def data_listening(self, channel: DataChannel) -> None:
         self.listening = True
 
-    def data_connected(self) -> None: ...
+    def data_connected(self, channel: DataChannel) -> None: ...
 
-    def data_delivered(self, to_client: bool) -> None: ...
+    def data_delivered(self, channel: DataChannel, to_client: bool) -> None: ...
 
-    def data_stranger(self, address: Address) -> None: ...
+    def data_stranger(self, channel: DataChannel, address: Address) -> None: ...
 
-    def data_header_refused(self, address: Address, reason: str) -> None: ...
+    def data_header_refused(self, channel: DataChannel, address: Address, reason: str) -> None: ...
 
-    def data_refused(self, address: Address, reason: str) -> None: ...
+    def data_refused(self, channel: DataChannel, address: Address, reason: str) -> None: ...
 
-    def data_ended(self, usage: Usage) -> None:
+    def data_ended(self, channel: DataChannel, usage: Usage) -> None:
         self.ending = usage.ending
 
 

@@ -20,10 +20,12 @@ from typing import Any, TypeVar
 import attrs
 from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
+from twisted.python.failure import Failure
 
 from gateway.addresses import Network, SocketAddress
-from gateway.data.channel import Route
+from gateway.data.route import Route
 from tests.kit.gateway import PATIENCE, Conversation, RunningGateway, application, gateway, in_reactor, reactor
+from tests.kit.mistakes import Planted, failure_of
 
 ORIGIN = "127.0.0.3"  # not where the gateway listens, so that data ports can be mirrored
 PORTS = range(24000, 26000)
@@ -306,6 +308,17 @@ def relays(on: Stage) -> bool:
     return on.exchange(b"NOOP", b"200 Fine.") == b"200 Fine."
 
 
+def usable(on: Stage) -> bool:
+    """Whether the session can still make a transfer, from EPSV to the last byte."""
+    at_client, at_origin = on.transfer(b"RETR after")
+    at_origin.sendall(b"whole")
+    at_origin.close()
+    on.control.say(b"226 Done.")
+    whole = read_all(at_client) == b"whole"
+    at_client.close()
+    return on.client.reply() == b"226 Done." and whole
+
+
 def connect(address: tuple[str, int], source: str = "127.0.0.1") -> socket.socket:
     """A connection from that address."""
     return socket.create_connection(address, PATIENCE, (source, 0))
@@ -330,17 +343,18 @@ def _meet(
 
 @contextlib.contextmanager
 def no_mistakes() -> Iterator[None]:
-    """No exception was left to Twisted to log."""
-    failures: list[LogEvent] = []
+    """No exception was left to Twisted to log, but for those that the test planted."""
+    failures: list[tuple[LogEvent, Failure]] = []
 
     def observe(event: LogEvent) -> None:
-        if "log_failure" in event:
-            failures.append(event)
+        failure = failure_of(event)
+        if failure is not None and not failure.check(Planted):
+            failures.append((event, failure))
 
     globalLogPublisher.addObserver(observe)
     try:
         yield
-        assert not failures, formatEvent(failures[0]) + failures[0]["log_failure"].getTraceback()
+        assert not failures, formatEvent(failures[0][0]) + failures[0][1].getTraceback()
     finally:
         globalLogPublisher.removeObserver(observe)
 

@@ -14,13 +14,14 @@ import origin
 # What each room may import of ours, besides itself. ``data`` knows nothing of FTP.
 ROOMS: dict[str, set[str]] = {
     "gateway.addresses": set(),
+    "gateway.machine": set(),
     "gateway.ftp": {"gateway.addresses"},
-    "gateway.session": {"gateway.addresses", "gateway.ftp", "gateway.observe"},
+    "gateway.session": {"gateway.addresses", "gateway.ftp", "gateway.machine", "gateway.observe"},
     "gateway.observe": set(),
     "gateway.tls": {"gateway.addresses"},
     "gateway.guard": {"gateway.addresses"},
     "gateway.net": {"gateway.addresses", "gateway.tls"},
-    "gateway.data": {"gateway.addresses", "gateway.net"},
+    "gateway.data": {"gateway.addresses", "gateway.machine", "gateway.net"},
     "gateway.origins": {"gateway.addresses", "gateway.net", "gateway.tls"},
     "gateway.relay": {
         "gateway.addresses",

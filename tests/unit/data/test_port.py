@@ -19,9 +19,10 @@ from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
 from gateway.addresses import Address, Network
-from gateway.data import port
 from gateway.data.port import DataPorts
+from gateway.net import reception
 from gateway.net.reactor import Reactor
+from tests.kit.mistakes import Planted
 from tests.kit.stage import reset
 
 PLACE = ("127.0.0.1", 0)  # the system chooses a port; all who come here share that
@@ -53,6 +54,7 @@ class Guest:
     proxies: Network | None = None
     told: list[str] = attrs.field(factory=list)
     connections: list[socket.socket] = attrs.field(factory=list)
+    mistakes: int = 0
     on_listening: Callable[[], None] = lambda: None
 
     def listening(self) -> None:
@@ -60,6 +62,9 @@ class Guest:
         self.on_listening()
 
     def accepted(self, connection: socket.socket, address: Address) -> None:
+        if self.mistakes:
+            self.mistakes -= 1
+            raise Planted
         self.told.append(f"accepted {address}")
         self.connections.append(connection)
 
@@ -175,6 +180,36 @@ def test_a_process_out_of_descriptors_does_not_ask_the_port_at_every_turn(house:
         assert one.told == ["listening", "accepted 127.0.0.1"]
 
 
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_port_that_the_reactor_dropped_behind_an_exception_is_not_deaf(house: House, stays: bool) -> None:
+    one = guest()
+    house.open(one)
+    [port] = house.reactor.readers
+    house.reactor.removeReader(port)
+    port.connectionLost(Failure(Planted()))
+    if not stays:
+        house.leave(one)
+        return
+    house.reactor.advance(0.1)
+    with house.knock():
+        assert one.told == ["listening", "accepted 127.0.0.1"]
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_an_exception_costs_one_connection(house: House, balanced: bool) -> None:
+    one = awaited() if balanced else guest()
+    one.mistakes = 1
+    house.open(one)
+    for expected in (["listening"], ["listening", "accepted 203.0.113.9" if balanced else "accepted 127.0.0.1"]):
+        with house.knock() as knocking:
+            if balanced:
+                knocking.sendall(HEADER)
+                told(house).doRead()
+            assert one.told == expected
+            if len(expected) == 1:
+                assert knocking.recv(1) == b""
+
+
 def test_its_client_is_accepted(house: House) -> None:
     one = guest()
     house.open(one)
@@ -202,7 +237,6 @@ def test_nobody_came_after_all(house: House) -> None:
     one = guest()
     house.open(one)
     house.reactor.readers[0].doRead()
-    house.reactor.readers[0].connectionLost(Failure(ConnectionError()))
     assert one.told == ["listening"]
 
 
@@ -411,7 +445,7 @@ def test_a_header_that_does_not_come(house: House) -> None:
 
 
 def test_too_many_newcomers(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(port, "_BACKLOG", 2)
+    monkeypatch.setattr(reception, "MAX_NEWCOMERS", 2)
     one = awaited()
     house.open(one)
     with house.knock(), house.knock(), house.knock() as third:

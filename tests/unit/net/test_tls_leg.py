@@ -11,6 +11,7 @@ from typing import Any, cast
 import attrs
 import pytest
 from OpenSSL import SSL
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor, IWriteDescriptor
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -21,6 +22,7 @@ from gateway.tls.certificates import CertificateFiles, read_certificate
 from gateway.tls.to_clients import ServerTLS, SessionTLS
 from gateway.tls.to_origin import OriginTLS
 from tests.kit.certificates import certificates
+from tests.kit.mistakes import Planted
 from tests.kit.stage import reset
 from tests.unit.tls.handshake import leave, shake_hands
 
@@ -604,3 +606,35 @@ def test_a_leg_that_was_cut_does_not_keep_the_next_from_resuming(version: int) -
             assert SSL._lib.SSL_session_reused(origin._ssl)  # type: ignore[attr-defined]
             leg.reset()
             leave(origin)
+
+
+# An exception of ours
+
+
+def test_an_exception_behind_bytes_that_were_taken_already_is_the_legs_end(
+    rare: Rare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reactor tells of them no more, and so does not catch what it would catch."""
+    ready(rare)
+    failed, broken = Count(), Count()
+    monkeypatch.setattr(Scripted, "pending", lambda _: 1)
+
+    def mistake() -> None:
+        raise Planted
+
+    rare.leg.readable, rare.leg.failed, rare.leg.broken = mistake, failed, broken
+    rare.leg.watch_reads(True)
+    rare.loop.advance(0)
+    assert (failed.count, broken.count) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("reason", "failures"), [(ConnectionDone(), 0), (ConnectionLost(), 0), (Planted(), 1)], ids=repr
+)
+def test_the_reactor_tells_of_a_lost_connection_and_of_a_mistake(
+    rare: Rare, reason: Exception, failures: int
+) -> None:
+    failed, broken = Count(), Count()
+    rare.leg.failed, rare.leg.broken = failed, broken
+    rare.leg.connectionLost(Failure(reason))
+    assert (failed.count, broken.count) == (failures, 1)

@@ -1,10 +1,10 @@
 """The tables of the session's machines."""
 
-import enum
-from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
+from gateway.machine import Machine, Name
 from gateway.session.tables import (
     DATA,
     LOGIN,
@@ -14,13 +14,13 @@ from gateway.session.tables import (
     Cause,
     Data,
     Login,
-    Machine,
     Phase,
     Protection,
     Transfer,
 )
+from tests.kit.tables import Table, final, reached
 
-TABLES: list[tuple[Mapping[tuple[enum.Enum, Cause], enum.Enum], enum.Enum]] = [
+TABLES: list[tuple[Any, Name]] = [
     (PHASE, Phase.NEW),
     (LOGIN, Login.OUT),
     (DATA, Data.NONE),
@@ -30,19 +30,13 @@ TABLES: list[tuple[Mapping[tuple[enum.Enum, Cause], enum.Enum], enum.Enum]] = [
 
 
 @pytest.mark.parametrize(("table", "first"), TABLES)
-def test_every_state_can_be_reached(table: Mapping[tuple[enum.Enum, Cause], enum.Enum], first: enum.Enum) -> None:
-    reached = {first}
-    while more := {target for (state, _), target in table.items() if state in reached} - reached:
-        reached |= more
-    assert reached == set(type(first))
+def test_every_state_can_be_reached(table: Table, first: Name) -> None:
+    assert reached(table, first) == set(type(first))
 
 
 @pytest.mark.parametrize(("table", "first"), TABLES)
-def test_every_state_can_be_left_but_the_end(
-    table: Mapping[tuple[enum.Enum, Cause], enum.Enum], first: enum.Enum
-) -> None:
-    final = {state for state in type(first) if state not in {source for source, _ in table}}
-    assert final == ({Phase.ENDED} if table is PHASE else set())
+def test_every_state_can_be_left_but_the_end(table: Table, first: Name) -> None:
+    assert final(table, first) == ({Phase.ENDED} if table is PHASE else set())
 
 
 def test_every_cause_moves_something_and_is_named() -> None:

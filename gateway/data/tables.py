@@ -1,0 +1,75 @@
+"""The states of a data channel: three small machines, each an enumeration and a table of its transitions.
+
+The diagrams of the documentation are drawn from these tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.machine import Name
+
+
+class Cause(Name):
+    """Moves a machine. The value is what the diagrams say."""
+
+    CAME = "a connection that may be the client's"
+    BEGIN = "transfer begins"
+    KNOWN = "handshake complete, or none wanted"
+    DIAL = "client came, or transfer command"
+    ACCEPTED = "origin's port accepted"
+    SECURED = "handshake complete, or the leg stays plain"
+    JOINED = "client known and origin ready"
+    RELEASE = "transfer is over and whole"
+    END = "channel ends"
+
+
+class Client(Name):
+    """The search for the client among those that come at the port."""
+
+    AWAITED = "awaited"
+    ARRIVED = "came, held until the transfer begins"
+    SOUGHT = "transfer has begun: handshakes"
+    KNOWN = "known"
+    ENDED = "ended"
+
+
+class Origin(Name):
+    """The way to the origin's data port."""
+
+    UNDIALLED = "not dialled"
+    DIALLING = "dialling"
+    ACCEPTED = "accepted: handshake"
+    READY = "ready"
+
+
+class Channel(Name):
+    """The channel between the two."""
+
+    OPEN = "open: a leg is missing"
+    RELAYING = "relaying"
+    RELEASED = "released: its end is no loss"
+    ENDED = "ended"
+
+
+CLIENT: Mapping[tuple[Client, Cause], Client] = {
+    (Client.AWAITED, Cause.CAME): Client.ARRIVED,
+    (Client.ARRIVED, Cause.CAME): Client.ARRIVED,
+    (Client.AWAITED, Cause.BEGIN): Client.SOUGHT,
+    (Client.ARRIVED, Cause.BEGIN): Client.SOUGHT,
+    (Client.SOUGHT, Cause.CAME): Client.SOUGHT,
+    (Client.SOUGHT, Cause.KNOWN): Client.KNOWN,
+    **{(client, Cause.END): Client.ENDED for client in Client if client is not Client.ENDED},
+}
+
+ORIGIN: Mapping[tuple[Origin, Cause], Origin] = {
+    (Origin.UNDIALLED, Cause.DIAL): Origin.DIALLING,
+    (Origin.DIALLING, Cause.ACCEPTED): Origin.ACCEPTED,
+    (Origin.ACCEPTED, Cause.SECURED): Origin.READY,
+}
+
+CHANNEL: Mapping[tuple[Channel, Cause], Channel] = {
+    (Channel.OPEN, Cause.JOINED): Channel.RELAYING,
+    (Channel.RELAYING, Cause.RELEASE): Channel.RELEASED,
+    **{(channel, Cause.END): Channel.ENDED for channel in Channel if channel is not Channel.ENDED},
+}

@@ -1,0 +1,47 @@
+"""What became of a data channel."""
+
+from __future__ import annotations
+
+import enum
+
+import attrs
+
+from gateway.addresses import Address
+
+
+class Ending(enum.Enum):
+    """How a data channel ended. The value is what events and the log say."""
+
+    COMPLETE = "complete"  # both sides ended, or the one that carried the transfer did and the session went on
+    CLIENT_RESET = "client reset"
+    ORIGIN_RESET = "origin reset"
+    NO_CLIENT = "client did not come"
+    PORT_UNAVAILABLE = "port unavailable"
+    TOO_MANY_PORTS = "too many data ports"
+    CLIENT_TLS = "client's TLS failed"
+    ORIGIN_UNREACHABLE = "origin unreachable"
+    ORIGIN_TLS = "origin's TLS failed"
+    STALLED = "stalled"
+    SUPERSEDED = "origin gave the port to another session"
+    ABORTED = "session ended it"
+    INTERNAL_ERROR = "internal error"
+
+
+@attrs.frozen
+class Usage:
+    """A data channel that has ended.
+
+    :param client: the address that connected; None where nobody did.
+    :param to_client: bytes that were handed to the client's socket.
+    :param to_origin: the same, to the origin's.
+    :param duration: seconds from its opening.
+    :param reason: why, where a connection or a port failed.
+    """
+
+    ending: Ending
+    public_port: int
+    client: Address | None
+    to_client: int
+    to_origin: int
+    duration: float
+    reason: str

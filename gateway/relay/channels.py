@@ -1,0 +1,243 @@
+"""The data channels of one session: opened and ended as the judge asks, written down, and counted."""
+
+from __future__ import annotations
+
+import socket
+from typing import Protocol
+
+import attrs
+from OpenSSL import SSL
+
+from gateway.addresses import Address
+from gateway.data.bandwidth import Throttles
+from gateway.data.channel import DataChannel
+from gateway.data.route import Route
+from gateway.data.usage import Ending, Usage
+from gateway.net.proxy_header import ProxyInfo
+from gateway.net.reactor import Reactor
+from gateway.net.tls_leg import Handshake
+from gateway.observe.records import (
+    DataChannelEnded,
+    ProxyHeaderRefused,
+    Record,
+    StrangerRefused,
+    TLSFailed,
+    TLSSide,
+)
+from gateway.relay.application import Application
+from gateway.relay.sides import Side
+from gateway.session import events as on
+from gateway.tls.to_clients import SessionTLS, resumed
+from gateway.tls.to_origin import OriginSession
+
+
+class Session(Protocol):
+    """The session that data channels belong to."""
+
+    def tell(self, event: on.Event) -> None:
+        """Lets the judge know."""
+
+    def note(self, record: Record) -> None:
+        """Writes an event of the session down."""
+
+    def channel_gone(self) -> None:
+        """A channel has ended that the judge knows nothing of, or expects nothing of any more."""
+
+
+@attrs.define(eq=False)
+class Channels:
+    """All data channels of one session. The judge hears of the newest alone: FTP has one at a time.
+
+    :param ends: the control connection's ends, as the client knows them.
+    :param local: the address that the control connection ends at here, be the one that the client knows another's.
+    :param origin: the control connection to the origin, once it is up.
+    :param client_tls: the TLS of the client's control connection, once there is any.
+    :param origin_tls: the same of the origin's.
+    :param count: transfers so far: channels that are over, and carried something, be it an empty file.
+    """
+
+    reactor: Reactor = attrs.field(repr=False)
+    application: Application = attrs.field(repr=False)
+    session: Session = attrs.field(repr=False)
+    ends: ProxyInfo
+    local: Address
+    origin: Side | None = attrs.field(default=None, init=False, repr=False)
+    client_tls: SessionTLS | None = attrs.field(default=None, init=False, repr=False)
+    origin_tls: OriginSession | None = attrs.field(default=None, init=False, repr=False)
+    count: int = attrs.field(default=0, init=False)
+    _throttles: Throttles | None = attrs.field(init=False, repr=False)
+    _open: list[DataChannel] = attrs.field(factory=list, init=False)
+    _newest: DataChannel | None = attrs.field(default=None, init=False)
+    _to_client: int = attrs.field(default=0, init=False)
+    _to_origin: int = attrs.field(default=0, init=False)
+
+    @_throttles.default
+    def _of_this_session(self) -> Throttles | None:
+        return self.application.bandwidth.of_session()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    @property
+    def to_client(self) -> int:
+        """Bytes that the client was sent so far."""
+        return self._to_client + sum(channel.to_client for channel in self._open)
+
+    @property
+    def to_origin(self) -> int:
+        """Bytes that the origin was sent so far."""
+        return self._to_origin + sum(channel.to_origin for channel in self._open)
+
+    # Actions
+
+    def open(self, origin_port: int, public_port: int) -> None:
+        """Listens for the client, in the place of any channel there was."""
+        self._newest = None  # a client has one at a time: its last one is over, or given up
+        self.cut()
+        self._newest = self._new(origin_port, public_port)
+        self._newest.open()
+
+    def adopt(self, origin_port: int, public_port: int, connection: socket.socket, address: Address) -> None:
+        """Leads a connection that came at one of our ports to the origin; the judge hears nothing of it."""
+        self._new(origin_port, public_port).adopt(connection, address)
+
+    def begin(self, is_secure: bool, towards: on.Towards | None) -> None:
+        """The transfer of the newest channel begins."""
+        assert self._newest is not None
+        to_client = None if towards is None else towards is on.Towards.CLIENT
+        self._newest.begin(self._client_handshake() if is_secure else None, to_client)
+
+    def dial(self) -> None:
+        """Dials the origin's port for the newest channel."""
+        assert self._newest is not None
+        self._newest.dial()
+
+    def release(self) -> None:
+        """The transfer of the newest channel is over and whole."""
+        channel, self._newest = self._newest, None
+        assert channel is not None
+        channel.release()
+
+    def abort(self) -> None:
+        """Ends the newest channel now."""
+        channel, self._newest = self._newest, None
+        assert channel is not None
+        channel.close()
+
+    def forget(self) -> None:
+        """The judge hears of no channel any more; those that are open go on."""
+        self._newest = None
+
+    def cut(self) -> None:
+        """Ends every channel now."""
+        for channel in tuple(self._open):
+            channel.close()
+
+    def _new(self, origin_port: int, public_port: int) -> DataChannel:
+        route = self._route(origin_port, public_port)
+        channel = DataChannel(self.reactor, self.application.data_ports, route, self)
+        self._open.append(channel)
+        return channel
+
+    def _route(self, origin_port: int, public_port: int) -> Route:
+        assert self.origin is not None
+        application, tls = self.application, self.origin_tls
+        return Route(
+            public=(application.data_host(self.local), public_port),
+            origin=(self.origin.peer, origin_port),
+            source=self.origin.local,
+            peers=application.peers(self.ends.client[0]),
+            is_proxy=application.is_proxy,
+            header=application.origin.data_header(ProxyInfo(self.ends.client, (self.ends.reached[0], public_port))),
+            throttles=self._throttles,
+            connect_timeout=application.origin.connect_timeout,
+            accept_timeout=application.accept_timeout,
+            stall_timeout=application.stall_timeout,
+            secure_origin=None if tls is None else Handshake(tls.connect, tls.check),
+            secure_client=application.tls.terminates,
+        )
+
+    def _client_handshake(self) -> Handshake:
+        assert self.client_tls is not None
+        return Handshake(self.client_tls.accept, _must_resume if self.application.data_resumption else may_be_new)
+
+    # What the channels tell
+
+    def data_listening(self, channel: DataChannel) -> None:
+        """The public port listens."""
+        self._tell(channel, on.DataListening(self.application.passive_host(self.ends.reached[0])))
+
+    def data_connected(self, channel: DataChannel) -> None:
+        """The origin's port accepted."""
+        self._tell(channel, on.DataConnected())
+
+    def data_delivered(self, channel: DataChannel, to_client: bool) -> None:
+        """One direction is complete."""
+        self._tell(channel, on.DataDelivered(on.Towards.CLIENT if to_client else on.Towards.ORIGIN))
+
+    def data_stranger(self, channel: DataChannel, address: Address) -> None:
+        """A connection from another address was turned away."""
+        self.stranger(channel.route.public[1], address)
+
+    def data_header_refused(self, channel: DataChannel, address: Address, reason: str) -> None:
+        """A load balancer passed on a connection without saying whose."""
+        self.header_refused(channel.route.public[1], address, reason)
+
+    def data_refused(self, channel: DataChannel, address: Address, reason: str) -> None:
+        """A connection from the client's address did not become secure."""
+        self.session.note(TLSFailed(TLSSide.CLIENT_DATA, reason, str(address), channel.route.public[1]))
+
+    def data_ended(self, channel: DataChannel, usage: Usage) -> None:
+        """A channel is gone."""
+        self._open.remove(channel)
+        self._to_client += usage.to_client
+        self._to_origin += usage.to_origin
+        if usage.ending is Ending.COMPLETE or usage.to_client or usage.to_origin:
+            self.count += 1
+        newest = channel is self._newest
+        if newest:
+            self._newest = None
+        self._write_down(channel.route, usage)
+        if newest:
+            self.session.tell(on.DataEnded(usage.ending is Ending.CLIENT_TLS))
+        else:
+            self.session.channel_gone()
+
+    def stranger(self, port: int, address: Address) -> None:
+        """A connection from an address that is not awaited came at a data port."""
+        self.session.note(StrangerRefused(str(address), port))
+
+    def header_refused(self, port: int, address: Address, reason: str) -> None:
+        """A load balancer's connection to a data port told in no PROXY header whose it is."""
+        self.session.note(ProxyHeaderRefused(str(address), reason, port))
+
+    def _tell(self, channel: DataChannel, event: on.Event) -> None:
+        if channel is self._newest:
+            self.session.tell(event)
+
+    def _write_down(self, route: Route, usage: Usage) -> None:
+        if usage.ending is Ending.ORIGIN_TLS:
+            assert self.origin_tls is not None
+            reason = self.origin_tls.failure or usage.reason
+            self.session.note(TLSFailed(TLSSide.ORIGIN_DATA, reason, port=route.origin[1]))
+        ended = DataChannelEnded(
+            data_client=None if usage.client is None else str(usage.client),
+            port=usage.public_port,
+            origin_port=route.origin[1],
+            to_client=usage.to_client,
+            to_origin=usage.to_origin,
+            duration=round(usage.duration, 6),
+            outcome=usage.ending.value,
+            reason=usage.reason or None,
+        )
+        self.session.note(ended)
+
+
+def may_be_new(connection: SSL.Connection) -> str | None:
+    """No reason why a client's TLS session would not be good enough."""
+    return None
+
+
+def _must_resume(connection: SSL.Connection) -> str | None:
+    """Why a data connection's TLS is not the client's (RFC 4217 section 10.2)."""
+    return None if resumed(connection) else "session not resumed"

@@ -1,0 +1,93 @@
+"""A session that cannot be read: TLS passes through the gateway, on the control connection and on every data port."""
+
+from __future__ import annotations
+
+import socket
+
+import attrs
+
+from gateway.addresses import Address, Network
+from gateway.data.range import OpenRange
+from gateway.ftp.commands import TLS_ALERT, TLS_HANDSHAKE
+from gateway.net.leg import Leg
+from gateway.observe.records import DataPortsUnavailable, TooManyDataChannels
+from gateway.relay.channels import Channels
+from gateway.relay.sides import Side
+from gateway.session import events as on
+
+MAX_OPAQUE_CHANNELS = 64  # data channels of one such session at once
+
+
+@attrs.define(eq=False)
+class OpaqueRelay:
+    """Relays a control connection byte for byte, and leads whatever the client opens at a data port to the origin.
+
+    :param spoke: when either side last said anything, in the reactor's seconds.
+    """
+
+    channels: Channels = attrs.field(repr=False)
+    client: Side = attrs.field(repr=False)
+    origin: Side = attrs.field(repr=False)
+    spoke: float = attrs.field(default=0.0, init=False)
+    _range: OpenRange = attrs.field(init=False, repr=False)
+    _silent: tuple[Side, ...] = attrs.field(init=False, repr=False)  # owe the first byte of TLS
+
+    def __attrs_post_init__(self) -> None:
+        application = self.channels.application
+        self._silent = (self.client, self.origin)
+        self._range = OpenRange(application.data_ports, application.data_host(self.channels.local))
+
+    def open(self) -> None:
+        """Opens the whole passive range to the client's address."""
+        missing = self._range.open(self.channels.application.origin.ports.public, self)
+        if missing:
+            self.channels.session.note(DataPortsUnavailable(",".join(map(str, missing))))
+
+    def close(self) -> None:
+        """Closes the range; data channels that are open go on."""
+        self._range.close()
+
+    def received(self, side: Side, data: bytes) -> on.Event:
+        """Passes bytes of a control connection on, unless they are not what begins TLS."""
+        if side in self._silent:
+            self._silent = tuple(other for other in self._silent if other is not side)
+            if data[0] not in (TLS_ALERT, TLS_HANDSHAKE):
+                return on.Injected()
+        (self.origin if side is self.client else self.client).send(data)
+        self.spoke = self.channels.reactor.seconds()
+        return on.OpaqueMoved()
+
+    # What the range asks for
+
+    @property
+    def peers(self) -> Network | None:
+        """Whose connections are accepted; None for anyone's."""
+        return self.channels.application.peers(self.channels.ends.client[0])
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is a data connection."""
+        return bool(self.channels)
+
+    def is_proxy(self, address: Address) -> bool:
+        """Whether connections from this address begin with a PROXY header."""
+        return self.channels.application.is_proxy(address)
+
+    def came(self, port: int, connection: socket.socket, address: Address) -> None:
+        """A data connection came."""
+        channels = self.channels
+        if len(channels) == MAX_OPAQUE_CHANNELS:
+            Leg(channels.reactor, connection).reset()
+            channels.session.note(TooManyDataChannels(str(address), port))
+            return
+        ports = channels.application.origin.ports
+        channels.adopt(ports.origin[port - ports.public.start], port, connection, address)
+        channels.session.tell(on.OpaqueChannels(len(channels)))
+
+    def stranger(self, port: int, address: Address) -> None:
+        """A connection from another address was turned away."""
+        self.channels.stranger(port, address)
+
+    def header_refused(self, port: int, address: Address, reason: str) -> None:
+        """A load balancer passed on a connection without saying whose."""
+        self.channels.header_refused(port, address, reason)
