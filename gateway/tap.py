@@ -18,6 +18,7 @@ from twisted.python import usage
 
 from gateway import config
 from gateway.config import Config, ConfigError
+from gateway.net.clock import use_monotonic_clock
 from gateway.service import Gateway
 
 _APPLICATION_FLAGS = ("listen", "origin", "data-ports", "public-address")
@@ -96,7 +97,7 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor as installed
 
     reactor: Any = installed
-
+    use_monotonic_clock(reactor)
     services = MultiService()
     if options["demo"]:
         from gateway.demo import DemoHints, DemoOrigin

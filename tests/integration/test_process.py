@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
+from datetime import datetime, timedelta
 from ftplib import FTP
 from itertools import count
 from pathlib import Path
@@ -686,3 +687,60 @@ def test_the_demo_where_its_port_is_taken(tmp_path: Path) -> None:
     ):
         assert_refused(program, "demo cannot listen on tcp:2121:interface=127.0.0.1: Address already in use")
     assert not [*tmp_path.iterdir()]
+
+
+# The clock
+
+
+def test_a_step_of_the_clock_ends_no_session(file: Path, origin: SocketAddress, place: SocketAddress) -> None:
+    events, offset = file.with_name("events.jsonl"), file.with_name("offset")
+    more = "[application.timeouts]\nidle = 60\n"
+    file.write_text(toml(origin, place, more) + f'[events]\npath = "{events}"\n')
+    offset.write_text("+0")
+    with stepped(file, offset) as program:
+        ready(program)
+        with Conversation.to(place) as session, Conversation.to(place) as idle:
+            session.login()
+            idle.login()
+            offset.write_text("+3600")
+            for _ in range(3):  # the first wakes the gateway up, the next come behind all that was due
+                assert session.ask(b"NOOP").startswith(b"200")
+            assert session.ask(b"PORT 1").startswith(b"502")  # which is an event
+            offset.write_text("-3600")
+            assert session.ask(b"PORT 1").startswith(b"502")
+            assert idle.ask(b"NOOP").startswith(b"200")
+        _, began, forward, back, *_ = map(moment, events.read_text().splitlines())
+        assert forward - began > timedelta(minutes=50), "the clock was set forward"
+        assert back - began < timedelta(minutes=-50), "the clock was set back"
+
+
+def test_a_deadline_passes_though_the_clock_is_set_back(
+    file: Path, origin: SocketAddress, place: SocketAddress
+) -> None:
+    offset = file.with_name("offset")
+    file.write_text(toml(origin, place, "[application.timeouts]\nidle = 1\n"))
+    offset.write_text("+0")
+    with stepped(file, offset) as program:
+        ready(program)
+        with Conversation.to(place) as session:
+            session.login()
+            offset.write_text("-3600")
+            assert session.reply() == b"421 Idle timeout; closing control connection."
+
+
+def stepped(file: Path, offset: Path) -> AbstractContextManager[Program]:
+    """A gateway whose time of day is off by the seconds in a file."""
+    require("faketime")
+    (library,) = Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")
+    faked = environment(
+        LD_PRELOAD=str(library),
+        FAKETIME_TIMESTAMP_FILE=str(offset),
+        FAKETIME_NO_CACHE="1",
+        FAKETIME_DONT_FAKE_MONOTONIC="1",
+        NO_FAKE_STAT="1",
+    )
+    return running(*TWISTD, "ftp-gateway", "--config", file.name, directory=file.parent, env=faked)
+
+
+def moment(line: str) -> datetime:
+    return datetime.fromisoformat(json.loads(line)["time"])

@@ -22,6 +22,7 @@ from twisted.internet.threads import blockingCallFromThread
 from zope.interface import implementer
 
 from gateway import config
+from gateway.net.clock import use_monotonic_clock
 from gateway.service import Gateway
 
 reactor: Any = _reactor
@@ -34,6 +35,7 @@ _thread = threading.Thread(target=reactor.run, kwargs={"installSignalHandlers": 
 
 def _start_reactor() -> None:
     if not _thread.is_alive():
+        use_monotonic_clock(reactor)
         running = threading.Event()
         reactor.callWhenRunning(running.set)
         _thread.start()

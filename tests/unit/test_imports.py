@@ -57,7 +57,7 @@ ROOMS: dict[str, set[str]] = {
         "gateway.relay",
     },
     "gateway.demo": {"gateway.config", "gateway.tls", "origin"},
-    "gateway.tap": {"gateway.service", "gateway.config", "gateway.demo"},
+    "gateway.tap": {"gateway.config", "gateway.demo", "gateway.net", "gateway.service"},
     "gateway.cli": {"gateway.config"},
     "origin": set(),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -160,6 +161,10 @@ class Reactor:
     later: list[Callable[[], object]] = attrs.field(factory=list)
     at_end: list[Callable[[], object]] = attrs.field(factory=list)
     stopped: int = 0
+    seconds: Callable[[], float] = time.time
+
+    def getDelayedCalls(self) -> list[object]:
+        return []
 
     def callWhenRunning(self, function: Callable[..., object], *arguments: object) -> None:
         self.later.append(lambda: function(*arguments))
@@ -245,8 +250,10 @@ def parts(service: IService) -> list[str]:
 
 
 def test_a_gateway_is_run(reactor: Reactor) -> None:
+    assert reactor.seconds is time.time
     assert parts(makeService(parsed(*FLAGS))) == ["Gateway"]
     assert not reactor.at_end
+    assert reactor.seconds is time.monotonic
 
 
 def test_the_demo_is_run_and_its_origin_stops_last(reactor: Reactor, monkeypatch: pytest.MonkeyPatch) -> None:
