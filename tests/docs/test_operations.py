@@ -20,9 +20,9 @@ from gateway.relay import public, relay
 from gateway.session.actions import Outcome
 from origin import Origin
 from tests.docs.blocks import ROOT, blocks, table
-from tests.kit import tls_clients as ftps
 from tests.kit.certificates import certificates
-from tests.kit.gateway import Conversation, application, gateway, names
+from tests.kit.conversation import Conversation
+from tests.kit.gateway import application, gateway, names, tls_table
 
 OPERATIONS = ROOT / "docs" / "operations.rst"
 PORTS = range(28000, 28021)
@@ -110,9 +110,9 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, A
             + at("127.0.0.5", "unreachable", ("127.0.0.3", 1), PORTS)
             + at("127.0.0.11", "guarded", origin.address, PORTS, GUARDED)
             + at("127.0.0.6", "named", origin.address, PORTS, 'public_address = "ftp.example.com"')
-            + at("127.0.0.9", "secure", origin.address, PORTS, ftps.table("flexible"))
+            + at("127.0.0.9", "secure", origin.address, PORTS, tls_table("flexible"))
             + at("127.0.0.10", "balanced", origin.address, PORTS, BALANCED)
-            + at("127.0.0.8", "unseen", origin.address, PORTS, ftps.table("passthrough"))
+            + at("127.0.0.8", "unseen", origin.address, PORTS, tls_table("passthrough"))
         ) as running,
     ):
         with FTP() as ftp:

@@ -11,29 +11,15 @@ from unittest.mock import Mock
 
 import pytest
 
-from gateway import building
+from gateway.applications import building
 from gateway.data import pump
 from gateway.data.channel import DataChannel, Owner
 from gateway.data.port import DataPorts
-from tests.kit.gateway import in_reactor, reactor
-from tests.kit.stage import (
-    ORIGIN,
-    DataPort,
-    Stage,
-    comes_to_rest,
-    connect,
-    fill,
-    in_background,
-    plain_route,
-    reactor_seconds,
-    read_all,
-    read_exactly,
-    reset,
-    silent,
-    stage,
-    turn,
-    was_reset,
-)
+from tests.kit.conversation import connect
+from tests.kit.reactor import comes_to_rest, in_reactor, reactor, reactor_seconds, turn
+from tests.kit.scripted import ORIGIN, DataPort
+from tests.kit.sockets import fill, in_background, read_all, read_exactly, reset, silent, was_reset
+from tests.kit.stage import Stage, plain_route, stage
 
 MIB = 1 << 20
 OTHER = "127.0.0.9"  # another client, of the same /24

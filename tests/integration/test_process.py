@@ -22,7 +22,10 @@ import pytest
 from gateway.addresses import SocketAddress
 from gateway.relay.sides import CLOSE_TIMEOUT
 from origin import Origin
-from tests.kit.gateway import PATIENCE, Conversation, application
+from tests.kit import PATIENCE
+from tests.kit.conversation import Conversation
+from tests.kit.gateway import application
+from tests.kit.ports import take
 from tests.kit.programs import BIN, NET, Program, assert_no_traceback, demo_ports, environment, ready, running, until
 from tests.kit.servers.requirements import require
 
@@ -32,7 +35,7 @@ TWIST = (str(BIN / "twist"), "--log-format=text")
 COMMAND = str(BIN / "ftp-gateway")
 
 ORIGIN = f"{NET}.1"
-DATA_PORTS = range(26000, 26021)
+DATA_PORTS = take(21)
 _hosts = (f"{NET}.{number}" for number in count(2))
 
 LARGE = 64 * 1024 * 1024  # bytes, more than all the buffers between client and origin hold

@@ -14,13 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.ports import take
 from tests.kit.servers import DAEMONS, EXAMPLE_ADDRESS, SPECTRUM_RECIPE, Daemon, Server, vsftpd
 from tests.kit.servers.requirements import missing, require
 
 HOST = "127.0.0.21"
 CLIENT = "127.0.0.1"
 STRANGER = "127.0.0.9"
-PASSIVE_PORTS = range(20100, 20121)
+PASSIVE_PORTS = take(21)
 CONTENT = bytes(range(256)) * 4096
 SECONDS = 10.0
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from tests.kit.gateway import PATIENCE
+from tests.kit import PATIENCE
 from tests.kit.programs import NET, Program, assert_no_traceback, ready, running
 
 CHECKOUT = Path(__file__).parents[2]

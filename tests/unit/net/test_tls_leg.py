@@ -21,7 +21,7 @@ from gateway.tls.certificates import CertificateFiles, read_certificate
 from gateway.tls.to_clients import ServerTLS, SessionTLS
 from gateway.tls.to_origin import OriginTLS
 from tests.kit.certificates import certificates
-from tests.kit.stage import reset
+from tests.kit.sockets import reset
 from tests.unit.tls.handshake import leave, shake_hands
 
 PATIENCE = 20.0

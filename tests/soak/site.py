@@ -36,7 +36,7 @@ def share(full: int) -> int:
 
 
 @attrs.define(eq=False)
-class World:
+class Site:
     """What runs."""
 
     gateway: Program
@@ -103,7 +103,7 @@ def result(program: Program, end: bool = False) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def world(directory: Path, more: str = "", nice: int = 0) -> Iterator[World]:
+def site(directory: Path, more: str = "", nice: int = 0) -> Iterator[Site]:
     """A gateway and an origin. At the end the gateway has said nothing that it should not.
 
     :param more: of its configuration.
@@ -120,12 +120,12 @@ def world(directory: Path, more: str = "", nice: int = 0) -> Iterator[World]:
     try:
         with running("sh", "-c", 'exec "$@" >gateway.log 2>&1', "sh", *command, directory=directory) as gateway:
             until(lambda: "ftp-gateway ready: " in log.read_text())
-            world = World(gateway, directory, nice)
-            world.start_origin()
+            ours = Site(gateway, directory, nice)
+            ours.start_origin()
             try:
-                yield world
+                yield ours
             finally:
-                world.kill_origin()
+                ours.kill_origin()
             assert gateway.stop() == 0
             assert_no_traceback(log.read_text().splitlines())
     finally:
