@@ -49,7 +49,8 @@ def large_origin(extent: Extent) -> Iterator[None]:
 @contextlib.contextmanager
 def light_origin(_: Extent) -> Iterator[None]:
     """Our own."""
-    with running([*PYTHON, "benchmarks.origin", ORIGIN], (ORIGIN, CONTROL)):
+    numbers = map(str, (CONTROL, DATA[0], DATA[-1]))
+    with running([*PYTHON, "tests.kit.light_origin", ORIGIN, *numbers], (ORIGIN, CONTROL)):
         yield
 
 

@@ -8,7 +8,7 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator
-from ftplib import FTP, FTP_TLS, error_perm, error_temp, parse229
+from ftplib import FTP, FTP_TLS, error_perm, error_temp
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,16 @@ from tests.docs.blocks import ROOT, blocks, table
 from tests.kit.certificates import certificates
 from tests.kit.conversation import Conversation
 from tests.kit.gateway import application, gateway, names, tls_table
+from tests.kit.passive import passive_port
+from tests.kit.ports import take
 
 OPERATIONS = ROOT / "docs" / "operations.rst"
-PORTS = range(28000, 28021)
+PORTS = take(21)
 GUARDED = """
     limits = { login_failures = 1 }
     access = [{ action = "deny", networks = ["127.0.0.7"] }]
 """
-OTHER_PORTS = range(28030, 28035)
+OTHER_PORTS = take(5)
 BALANCED = '[application.proxy_protocol]\naccept_from = ["127.0.0.1/32"]'
 HEADER = b"PROXY TCP4 203.0.113.9 198.51.100.7 50000 21\r\n"
 
@@ -118,7 +120,7 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, A
         with FTP() as ftp:
             ftp.connect(*running.places["right"])
             ftp.login("user", "secret")
-            _, port = parse229(ftp.sendcmd("EPSV"), running.places["right"])
+            port = passive_port(ftp.sendcmd("EPSV"))
             socket.create_connection(("127.0.0.1", port), source_address=("127.0.0.7", 0)).close()
             running.journal.wait("strangerRefused")
             ftp.retrbinary("RETR file", bytes)
@@ -158,7 +160,7 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, A
         with Conversation.to(running.places["balanced"]) as client:
             client.send(HEADER)
             client.login()
-            _, port = parse229(client.ask(b"EPSV").decode(), running.places["balanced"])
+            port = passive_port(client.ask(b"EPSV"))
             with socket.create_connection(("127.0.0.10", port)) as data:
                 data.sendall(b"content")
                 running.journal.wait("proxyHeaderRefused", 2)

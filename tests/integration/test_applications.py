@@ -19,6 +19,7 @@ from tests.kit.clients import logged_in, run
 from tests.kit.content import content
 from tests.kit.conversation import Conversation
 from tests.kit.gateway import RunningGateway, application
+from tests.kit.passive import passive_port
 from tests.kit.ports import take
 from tests.kit.servers import DAEMONS, Daemon
 from tests.kit.servers.requirements import require
@@ -214,7 +215,7 @@ def test_real_servers(daemon: Daemon, client: str, host: str, root: Path, protec
             assert ftp.get("file") == b"content"
             assert ftp.sock is not None
             reply = ftp.sendcmd("EPSV 1" if client == "IPv4" else "EPSV 2")
-            assert ftplib.parse229(reply, ftp.sock.getpeername())[1] in public_ports
+            assert passive_port(reply) in public_ports
             ftp.storbinary("STOR other", io.BytesIO(b"other content"))
             assert (root / "other").read_bytes() == b"other content"
 

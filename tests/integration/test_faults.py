@@ -16,6 +16,7 @@ from tests.kit.clients import logged_in
 from tests.kit.content import MEBIBYTE, content
 from tests.kit.conversation import Conversation, connect
 from tests.kit.gateway import RunningGateway
+from tests.kit.passive import passive_port
 from tests.kit.ports import take
 from tests.kit.programs import until
 from tests.kit.reactor import descriptors, in_reactor, reactor
@@ -70,7 +71,7 @@ def session(running: RunningGateway, binary: bool = True) -> Iterator[Conversati
 
 def passive(running: RunningGateway, client: Conversation) -> socket.socket:
     """A data connection."""
-    return connect((running.address[0], int(client.ask(b"EPSV").split(b"|")[3])))
+    return connect((running.address[0], passive_port(client.ask(b"EPSV"))))
 
 
 @pytest.mark.parametrize("way", ["EPSV", "PASV"])

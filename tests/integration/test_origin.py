@@ -37,6 +37,7 @@ from origin.listener import IOLoop
 from origin.samples import SAMPLES, write_samples
 from origin.server import render_address
 from tests.kit.certificates import Pair, certificates
+from tests.kit.passive import passive_port
 from tests.kit.ports import take
 
 TIMEOUT = 20  # seconds; only a hang reaches it
@@ -86,8 +87,8 @@ def retrieved(client: ftplib.FTP, name: str, rest: int | None = None) -> bytes:
     return bytes(content)
 
 
-def passive_port(client: ftplib.FTP) -> int:
-    return ftplib.parse227(client.sendcmd("PASV"))[1]
+def next_port(client: ftplib.FTP) -> int:
+    return passive_port(client.sendcmd("PASV"))
 
 
 def open_descriptors() -> int:
@@ -212,7 +213,7 @@ class TestSettings:
     def test_passive_ports(self, root: Path) -> None:
         ports = take(20)
         with Origin(root, users=USERS, passive_ports=ports) as origin, logged_in(origin.address) as client:
-            assert all(passive_port(client) in ports for _ in range(50))
+            assert all(next_port(client) in ports for _ in range(50))
 
     def test_227_names_the_address_that_was_reached(self, root: Path) -> None:
         with Origin(root, users=USERS) as origin, logged_in(origin.address) as client:
@@ -370,7 +371,7 @@ class TestTLS:
             assert retrieved(client, "data/empty") == b""
             client.storbinary("STOR incoming/new", io.BytesIO(random))
             client.storbinary("STOR incoming/empty", io.BytesIO(b""))
-            assert passive_port(client) in ports
+            assert next_port(client) in ports
         assert (root / "incoming" / "new").read_bytes() == random
         assert (root / "incoming" / "empty").read_bytes() == b""
 

@@ -36,6 +36,7 @@ COMMAND = str(BIN / "ftp-gateway")
 
 ORIGIN = f"{NET}.1"
 DATA_PORTS = take(21)
+PORT = take(1)[0]
 _hosts = (f"{NET}.{number}" for number in count(2))
 
 LARGE = 64 * 1024 * 1024  # bytes, more than all the buffers between client and origin hold
@@ -59,7 +60,7 @@ def place() -> SocketAddress:
     return new_place()
 
 
-def new_place(port: int = 26500) -> SocketAddress:
+def new_place(port: int = PORT) -> SocketAddress:
     """A place on an address of its own, and so with data ports of its own."""
     return next(_hosts), port
 

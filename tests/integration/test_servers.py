@@ -7,13 +7,13 @@ data connections from an address other than the client's.
 import contextlib
 import ftplib
 import io
-import re
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.kit.passive import passive_port
 from tests.kit.ports import take
 from tests.kit.servers import DAEMONS, EXAMPLE_ADDRESS, SPECTRUM_RECIPE, Daemon, Server, vsftpd
 from tests.kit.servers.requirements import missing, require
@@ -27,14 +27,11 @@ SECONDS = 10.0
 
 
 def port_of_pasv(ftp: ftplib.FTP) -> int:
-    _host, port = ftplib.parse227(ftp.sendcmd("PASV"))
-    return port
+    return passive_port(ftp.sendcmd("PASV"))
 
 
 def port_of_epsv(ftp: ftplib.FTP) -> int:
-    match = re.fullmatch(r"229 .*\(\|\|\|(\d+)\|\)\.?", ftp.sendcmd("EPSV"))
-    assert match
-    return int(match[1])
+    return passive_port(ftp.sendcmd("EPSV"))
 
 
 def log_in(server: Server) -> ftplib.FTP:

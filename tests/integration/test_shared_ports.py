@@ -13,9 +13,10 @@ from twisted.internet.testing import MemoryReactorClock
 from gateway.addresses import Address
 from gateway.data.channel import DataChannel, Ending, Usage
 from gateway.data.port import DataPorts
+from tests.kit.ports import take
 from tests.kit.stage import plain_route
 
-PORT = 23500
+PORT = take(1)[0]
 CLIENT = ip_address("127.0.0.1")
 
 

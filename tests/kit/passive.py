@@ -10,11 +10,13 @@ def commas(host: str, port: int) -> bytes:
     return b"%s,%d,%d" % (host.replace(".", ",").encode(), port >> 8, port & 0xFF)
 
 
-def passive_port(reply: bytes) -> int:
+def passive_port(reply: bytes | str) -> int:
     """The port that a 227 or a 229 names.
 
     :raises ValueError: where the reply names none.
     """
+    if isinstance(reply, str):
+        reply = reply.encode()
     if found := re.fullmatch(rb"229 .*\(\|\|\|(\d+)\|\)\.?", reply.rstrip(b"\r\n")):
         return int(found[1])
     if found := re.match(rb"227 (?:.*\D)?\d+,\d+,\d+,\d+,(\d+),(\d+)", reply):

@@ -46,19 +46,27 @@ class Site:
 
     def program(self, name: str, *arguments: object) -> contextlib.AbstractContextManager[Program]:
         """One of the programs of this directory."""
-        command = (sys.executable, "-m", f"tests.soak.{name}", *map(str, arguments))
+        return self._run(f"tests.soak.{name}", *arguments)
+
+    def _run(self, module: str, *arguments: object) -> contextlib.AbstractContextManager[Program]:
+        command = (sys.executable, "-m", module, *map(str, arguments))
         return running(*command, directory=self.directory, env=environment(PYTHONPATH=str(ROOT)), talk=True)
 
     def start_origin(self) -> None:
         """Returns once it listens."""
-        self._origin.enter_context(self.program("origin", *ORIGIN, PORTS[0], PORTS[-1], self.nice)).out.wait("ready")
+        self._origin.enter_context(self._light_origin(ORIGIN, PORTS, self.nice)).out.wait("ready")
 
     @contextlib.contextmanager
     def their_origin(self) -> Iterator[None]:
         """The origin that only the others come to."""
-        with self.program("origin", *THEIR_ORIGIN, THEIR_PORTS[0], THEIR_PORTS[-1], 0) as origin:
+        with self._light_origin(THEIR_ORIGIN, THEIR_PORTS, 0) as origin:
             origin.out.wait("ready")
             yield
+
+    def _light_origin(
+        self, place: tuple[str, int], ports: range, nice: int
+    ) -> contextlib.AbstractContextManager[Program]:
+        return self._run("tests.kit.light_origin", *place, ports[0], ports[-1], f"--nice={nice}")
 
     def kill_origin(self) -> None:
         """At once."""
