@@ -614,7 +614,8 @@ def test_every_line_of_the_log_is_for_its_operator(file: Path, place: SocketAddr
                 assert stranger.recv(1) == b""
         with Conversation.to(place) as http:
             http.send(b"GET /secret HTTP/1.1\r\n\r\n")
-            assert http.at_end() or http.line()
+            *_, last = iter(http.line, b"")
+            assert last == b"421 This is an FTP server; closing control connection."
         program.out.wait("disconnect", 3)
         assert program.stop() == 0
     for line in program.out.lines:

@@ -214,7 +214,10 @@ def test_reset_does_not(pair: Pair) -> None:
 def test_a_client_that_is_gone_when_the_leg_is_closed(pair: Pair) -> None:
     reset(pair.socket)
     pair.await_bytes()
+    pair.leg.watch_reads(True)
     pair.leg.close()
+    assert pair.leg.socket.fileno() == -1
+    assert not pair.leg.reactor.getReaders()
 
 
 def test_a_client_that_is_gone_at_the_end(pair: Pair) -> None:
