@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from benchmarks.network import CIPHER, CONTROL, PASSWORD, USER
+from tests.kit.passive import passive_port
 
 PATIENCE = 20  # seconds
 BUFFER = 1 << 20
@@ -121,10 +122,7 @@ class Client:
         return sock
 
     def _data(self) -> socket.socket:
-        if self._passive == b"EPSV":
-            return self._connect(int(self.command(b"EPSV", b"229").split(b"|")[3]))
-        numbers = self.command(b"PASV", b"227").rpartition(b"(")[2].partition(b")")[0].split(b",")
-        return self._connect(int(numbers[4]) * 256 + int(numbers[5]))
+        return self._connect(passive_port(self.command(self._passive, b"229", b"227")))
 
     def _begin(self, line: bytes, data: socket.socket) -> socket.socket:
         """Sends the command; gives the data connection, secure where it has to be.

@@ -18,7 +18,7 @@ from benchmarks.processes import DidNotStart, running, tree
 from benchmarks.setups import PYTHON
 from benchmarks.workers import WorkFailed
 from tests.kit.servers.daemons import vsftpd
-from tests.kit.servers.world import obstacle
+from tests.kit.servers.sandbox import obstacle
 
 ONE_CORE = (load.one_session, load.small_files, load.noops, load.idle)
 """What goes to and fro, and keeps one core busy at most, is held on one, client and origin included.
@@ -49,7 +49,8 @@ def large_origin(extent: Extent) -> Iterator[None]:
 @contextlib.contextmanager
 def light_origin(_: Extent) -> Iterator[None]:
     """Our own."""
-    with running([*PYTHON, "benchmarks.origin", ORIGIN], (ORIGIN, CONTROL)):
+    numbers = map(str, (CONTROL, DATA[0], DATA[-1]))
+    with running([*PYTHON, "tests.kit.light_origin", ORIGIN, *numbers], (ORIGIN, CONTROL)):
         yield
 
 

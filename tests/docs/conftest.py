@@ -1,6 +1,6 @@
 """Ends what the tests of the documentation share."""
 
-from tests.kit.gateway import stop_reactor
+from tests.kit.reactor import stop_reactor
 
 
 def pytest_sessionfinish() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import attrs
 
-from tests.kit.gateway import PATIENCE
+from tests.kit import PATIENCE
 from tests.kit.programs import BIN, environment
 
 

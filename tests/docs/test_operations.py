@@ -7,7 +7,7 @@ import json
 import re
 import socket
 import ssl
-from ftplib import FTP, FTP_TLS, error_perm, error_temp, parse229
+from ftplib import FTP, FTP_TLS, error_perm, error_temp
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +21,19 @@ from gateway.relay import notes, public
 from gateway.session.actions import Outcome
 from origin import Origin
 from tests.docs.blocks import ROOT, blocks, table
-from tests.kit import tls_clients as ftps
 from tests.kit.certificates import certificates
-from tests.kit.gateway import Conversation, application, gateway, names
+from tests.kit.conversation import Conversation
+from tests.kit.gateway import application, gateway, names, tls_table
+from tests.kit.passive import passive_port
+from tests.kit.ports import take
 
 OPERATIONS = ROOT / "docs" / "operations.rst"
-PORTS = range(28000, 28021)
+PORTS = take(21)
 GUARDED = """
     limits = { login_failures = 1 }
     access = [{ action = "deny", networks = ["127.0.0.7"] }]
 """
-OTHER_PORTS = range(28030, 28035)
+OTHER_PORTS = take(5)
 BALANCED = '[application.proxy_protocol]\naccept_from = ["127.0.0.1/32"]'
 HEADER = b"PROXY TCP4 203.0.113.9 198.51.100.7 50000 21\r\n"
 
@@ -110,15 +112,15 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, A
             + at("127.0.0.5", "unreachable", ("127.0.0.3", 1), PORTS)
             + at("127.0.0.11", "guarded", origin.address, PORTS, GUARDED)
             + at("127.0.0.6", "named", origin.address, PORTS, 'public_address = "ftp.example.com"')
-            + at("127.0.0.9", "secure", origin.address, PORTS, ftps.table("full"))
+            + at("127.0.0.9", "secure", origin.address, PORTS, tls_table("full"))
             + at("127.0.0.10", "balanced", origin.address, PORTS, BALANCED)
-            + at("127.0.0.8", "unseen", origin.address, PORTS, ftps.table("passthrough"))
+            + at("127.0.0.8", "unseen", origin.address, PORTS, tls_table("passthrough"))
         ) as running,
     ):
         with FTP() as ftp:
             ftp.connect(*running.places["right"])
             ftp.login("user", "secret")
-            _, port = parse229(ftp.sendcmd("EPSV"), running.places["right"])
+            port = passive_port(ftp.sendcmd("EPSV"))
             socket.create_connection(("127.0.0.1", port), source_address=("127.0.0.7", 0)).close()
             running.journal.wait("strangerRefused")
             ftp.retrbinary("RETR file", bytes)
@@ -158,7 +160,7 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, A
         with Conversation.to(running.places["balanced"]) as client:
             client.send(HEADER)
             client.login()
-            _, port = parse229(client.ask(b"EPSV").decode(), running.places["balanced"])
+            port = passive_port(client.ask(b"EPSV"))
             with socket.create_connection(("127.0.0.10", port)) as data:
                 data.sendall(b"content")
                 running.journal.wait("proxyHeaderRefused", 2)

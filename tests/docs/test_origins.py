@@ -10,12 +10,13 @@ import pytest
 
 from tests.docs.blocks import ROOT, Block, blocks
 from tests.kit.gateway import application, gateway
+from tests.kit.ports import take
 from tests.kit.programs import demo_ports
 from tests.kit.servers import DAEMONS, Daemon
 from tests.kit.servers.requirements import require
 
 PORTS = range(20000, 20021)  # what the guide says
-OTHER_PORTS = range(28100, 28121)  # what a server has where the guide's words do nothing
+OTHER_PORTS = take(21)  # what a server has where the guide's words do nothing
 
 _BLOCKS = {block.caption: block for block in blocks(ROOT / "docs" / "origins.rst")}
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.kit.capture import Protect, recorded
-from tests.kit.clients import MEBIBYTE, LargeContent
-from tests.kit.gateway import RunningGateway, gateway, in_reactor, reactor, stop_reactor
-from tests.kit.stage import descriptors, stage
+from tests.kit.content import MEBIBYTE, LargeContent
+from tests.kit.gateway import RunningGateway, gateway
+from tests.kit.reactor import descriptors, in_reactor, reactor, stop_reactor
+from tests.kit.stage import stage
 
 LARGE = LargeContent(200 * MEBIBYTE)
 

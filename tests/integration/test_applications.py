@@ -13,9 +13,14 @@ import attrs
 import pytest
 
 from origin import Origin
+from tests.kit import PATIENCE
 from tests.kit.capture import Protect
-from tests.kit.clients import content, logged_in, run
-from tests.kit.gateway import PATIENCE, Conversation, RunningGateway, application
+from tests.kit.clients import logged_in, run
+from tests.kit.content import content
+from tests.kit.conversation import Conversation
+from tests.kit.gateway import RunningGateway, application
+from tests.kit.passive import passive_port
+from tests.kit.ports import take
 from tests.kit.servers import DAEMONS, Daemon
 from tests.kit.servers.requirements import require
 
@@ -54,10 +59,10 @@ class Mix:
 
 
 MIXES = [
-    Mix("IPv4", "IPv4", range(22900, 22920), range(22900, 22920)),
-    Mix("IPv4", "IPv6", range(22920, 22940), range(22920, 22940)),
-    Mix("IPv6", "IPv4", range(22940, 22960), range(22940, 22960)),
-    Mix("IPv6", "IPv6", range(22960, 22980), range(22980, 23000)),  # one address on this machine: mapped
+    Mix("IPv4", "IPv4", *(take(20),) * 2),
+    Mix("IPv4", "IPv6", *(take(20),) * 2),
+    Mix("IPv6", "IPv4", *(take(20),) * 2),
+    Mix("IPv6", "IPv6", take(20), take(20)),  # one address on this machine: mapped
 ]
 
 
@@ -203,14 +208,14 @@ def test_real_servers(daemon: Daemon, client: str, host: str, root: Path, protec
     """An argument to EPSV names the client's protocol, and the origin may know another one."""
     require(daemon.name)
     (root / "file").write_bytes(b"content")
-    ports, public_ports = range(23400, 23450), range(23450, 23500)
+    ports, public_ports = take(50), take(50)
     with daemon(root, host, passive_ports=ports) as server:
         running = protect(application(server.address, ports, public_ports=public_ports, listen=ENDPOINTS[client]))
         with logged_in(running.address, user=server.user, password=server.password) as ftp:
             assert ftp.get("file") == b"content"
             assert ftp.sock is not None
             reply = ftp.sendcmd("EPSV 1" if client == "IPv4" else "EPSV 2")
-            assert ftplib.parse229(reply, ftp.sock.getpeername())[1] in public_ports
+            assert passive_port(reply) in public_ports
             ftp.storbinary("STOR other", io.BytesIO(b"other content"))
             assert (root / "other").read_bytes() == b"other content"
 
@@ -219,7 +224,7 @@ def test_real_servers(daemon: Daemon, client: str, host: str, root: Path, protec
 def test_one_application_with_two_doors(root: Path, protect: Protect) -> None:
     (root / "file").write_bytes(b"content")
     users = {"user": "secret"}
-    ports = range(23100, 23120)
+    ports = take(20)
     with Origin(root, listen=("127.0.0.2", 0), passive_ports=ports, users=users) as origin:
         running = protect(application(origin.address, ports, listen=[*ENDPOINTS.values()]))
         assert len(running.doors["ftp.example.com"]) == 2

@@ -11,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from gateway.data import bandwidth, pump
-from tests.kit.gateway import in_reactor
-from tests.kit.stage import Stage, in_background, read_all, reset, stage
-from tests.kit.tls_stage import read_whole, secure_stage
+from tests.kit.reactor import in_reactor
+from tests.kit.sockets import in_background, read_all, reset
+from tests.kit.stage import Stage, stage, tls_stage
+from tests.kit.tls import read_whole
 
 RATE = 1_000_000  # bytes a second
 SIZE = 700_000
@@ -87,7 +88,7 @@ def test_a_reload_does_not_double_the_bandwidth() -> None:
 
 def test_with_tls() -> None:
     content = bytes(range(250)) * (SIZE // 250)
-    with secure_stage("flexible", limits=f"bandwidth_per_session = {RATE}") as on:
+    with tls_stage("flexible", f"limits = {{ bandwidth_per_session = {RATE} }}") as on:
         on.protect()
         at_client, at_origin = on.transfer(b"RETR a")
         began = time.monotonic()

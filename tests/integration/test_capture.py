@@ -12,11 +12,13 @@ import pytest
 from gateway.ftp.replies import Reply
 from gateway.ftp.scrub import Scrubber
 from origin import Origin
+from tests.kit import PATIENCE
 from tests.kit.capture import Recorder, naming, recorded
 from tests.kit.clients import logged_in
-from tests.kit.gateway import PATIENCE, application, gateway
+from tests.kit.gateway import application, gateway
+from tests.kit.ports import take
 
-PORTS = range(22650, 22660)
+PORTS = take(10)
 
 
 @pytest.mark.parametrize(

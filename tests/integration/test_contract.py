@@ -10,24 +10,17 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from tests.kit.gateway import Conversation, in_reactor, names, reactor
-from tests.kit.stage import (
-    CLIENT_HELLO,
-    ORIGIN,
-    PORTS,
-    DataPort,
-    OriginControl,
-    ScriptedOrigin,
-    Stage,
-    before,
-    commas,
-    connect,
-    read_all,
-    read_exactly,
-    relays,
-    stage,
-)
+from tests.kit.conversation import Conversation, connect
+from tests.kit.gateway import names
+from tests.kit.passive import commas
+from tests.kit.ports import scripted, take
+from tests.kit.reactor import in_reactor, reactor
+from tests.kit.scripted import ORIGIN, DataPort, OriginControl, ScriptedOrigin
+from tests.kit.sockets import read_all, read_exactly
+from tests.kit.stage import Stage, before, relays, stage
+from tests.kit.tls import CLIENT_HELLO
 
+PORTS = scripted()
 ACTIVE_REFUSED = b"502 Active mode is not supported; use EPSV or PASV."
 PUBLIC = "203.0.113.7"  # of RFC 5737's documentation range
 
@@ -277,13 +270,11 @@ def test_a_229_is_passed_on_byte_for_byte(text: bytes) -> None:
 
 
 def test_mapped_ports_are_named_by_their_public_number() -> None:
-    public_ports = range(PORTS.start + 1000, PORTS.stop)
-    ports = range(PORTS.start, PORTS.start + 1000)
+    ports, public_ports = take(20), take(20)
     with stage(data_ports=ports, public_ports=public_ports) as on:
-        for command in (b"EPSV", b"PASV"):
-            data = next(free for port in ports if (free := _at_origin(port)) is not None)
-            public = data.port + 1000
-            on.own(data)
+        for number, command in enumerate((b"EPSV", b"PASV")):
+            data = on.own(DataPort.at(ORIGIN, ports[number]))
+            public = public_ports[number]
             on.client.send(command + b"\r\n")
             on.control.answer_passive(data)
             reply = on.client.reply()
@@ -294,12 +285,6 @@ def test_mapped_ports_are_named_by_their_public_number() -> None:
             assert not on.listens(data.port)
             on.dial(public)
             on.accept(data)
-
-
-def _at_origin(port: int) -> DataPort | None:
-    with contextlib.suppress(AssertionError):
-        return DataPort.at(ORIGIN, port)
-    return None
 
 
 @pytest.mark.parametrize("port", [PORTS.start - 1, PORTS.stop, 1, 80, 0, 65535])
@@ -316,9 +301,9 @@ def test_a_port_outside_of_the_range_opens_nothing(command: bytes, port: int) ->
 
 def test_a_229_that_nobody_asked_for_opens_nothing() -> None:
     with stage() as on:
-        on.control.say(b"229 Entering Extended Passive Mode (|||24001|)")
+        on.control.say(b"229 Entering Extended Passive Mode (|||%d|)" % PORTS[0])
         assert on.running.journal.wait("originError")["reason"] == "reply to no command"
-        assert not on.listens(24001)
+        assert not on.listens(PORTS[0])
         assert relays(on)
 
 

@@ -12,11 +12,13 @@ import pytest
 from gateway.session.policy import ACTIVE_REFUSED
 from origin import Origin
 from tests.kit.capture import Protect
-from tests.kit.clients import MEBIBYTE, content, run
+from tests.kit.clients import run
+from tests.kit.content import MEBIBYTE, content
 from tests.kit.gateway import RunningGateway, application
+from tests.kit.ports import take
 from tests.kit.servers.requirements import require
 
-PORTS = range(22400, 22500)
+PORTS = take(100)
 # With --no-ftp-skip-pasv-ip it dials the host that the 227 names.
 PASSIVE = {"EPSV": ["--ftp-pasv"], "PASV": ["--disable-epsv", "--no-ftp-skip-pasv-ip"]}
 CONTENT = content(300_000)

@@ -13,17 +13,21 @@ import pytest
 
 from origin import Origin
 from origin.dialects import DIALECTS
+from tests.kit import PATIENCE
 from tests.kit.capture import Protect, naming
 from tests.kit.certificates import certificates
-from tests.kit.clients import FTP, content, logged_in, run
-from tests.kit.gateway import PATIENCE, Conversation, RunningGateway, application
+from tests.kit.clients import FTP, logged_in, run
+from tests.kit.content import content
+from tests.kit.conversation import Conversation, connect
+from tests.kit.gateway import RunningGateway, application
+from tests.kit.ports import take
 from tests.kit.servers import Daemon, proftpd, pure_ftpd, vsftpd
 from tests.kit.servers.requirements import require
-from tests.kit.stage import connect, read_all
+from tests.kit.sockets import read_all
 
 HOST = "127.0.0.22"
-PORTS = range(23700, 23800)
-REAL_PORTS = range(23800, 23820)
+PORTS = take(100)
+REAL_PORTS = take(20)
 USERS = {"user": "secret"}
 
 

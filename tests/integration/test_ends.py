@@ -17,26 +17,12 @@ from gateway.net.leg import Leg
 from gateway.relay import relay, sides
 from gateway.relay.relay import Relay
 from gateway.relay.sides import Side
-from tests.kit.gateway import Conversation, RunningGateway, in_reactor
-from tests.kit.stage import (
-    ORIGIN,
-    DataPort,
-    OriginControl,
-    ScriptedOrigin,
-    Stage,
-    before,
-    comes_to_rest,
-    connect,
-    descriptors,
-    fill,
-    read_all,
-    read_exactly,
-    reset,
-    silent,
-    stage,
-    turn,
-    was_reset,
-)
+from tests.kit.conversation import Conversation, connect
+from tests.kit.gateway import RunningGateway
+from tests.kit.reactor import comes_to_rest, descriptors, in_reactor, turn
+from tests.kit.scripted import ORIGIN, DataPort, OriginControl, ScriptedOrigin
+from tests.kit.sockets import fill, read_all, read_exactly, reset, silent, was_reset
+from tests.kit.stage import Stage, before, stage
 
 MIB = 1 << 20
 IDLE = b"421 Idle timeout; closing control connection.\r\n"

@@ -12,13 +12,19 @@ import pytest
 
 from origin import Origin
 from tests.kit.capture import naming
-from tests.kit.clients import MEBIBYTE, content, logged_in
-from tests.kit.gateway import Conversation, RunningGateway, in_reactor, reactor
+from tests.kit.clients import logged_in
+from tests.kit.content import MEBIBYTE, content
+from tests.kit.conversation import Conversation, connect
+from tests.kit.gateway import RunningGateway
+from tests.kit.passive import passive_port
+from tests.kit.ports import take
 from tests.kit.programs import until
-from tests.kit.stage import before, connect, descriptors, read_all, silent, stage
+from tests.kit.reactor import descriptors, in_reactor, reactor
+from tests.kit.sockets import read_all, silent
+from tests.kit.stage import before, stage
 
 HOST = "127.0.0.23"
-PASSIVE_PORTS = range(25900, 25910)
+PASSIVE_PORTS = take(10)
 USERS = {"user": "secret"}
 LARGE = content(MEBIBYTE) + bytes(63 * MEBIBYTE)  # more than all the buffers on its way hold
 UNAVAILABLE = b"421 Service not available; closing control connection."
@@ -44,7 +50,7 @@ def start(warm: None, root: Path) -> Iterator[Start]:
             origin = stack.enter_context(
                 Origin(root, listen=(HOST, 0), passive_ports=PASSIVE_PORTS, users=USERS, writable=True, fault=fault)
             )
-            running = stack.enter_context(before(origin.address))
+            running = stack.enter_context(before(origin.address, data_ports=PASSIVE_PORTS))
             counts.append(descriptors())
             return running
 
@@ -65,7 +71,7 @@ def session(running: RunningGateway, binary: bool = True) -> Iterator[Conversati
 
 def passive(running: RunningGateway, client: Conversation) -> socket.socket:
     """A data connection."""
-    return connect((running.address[0], int(client.ask(b"EPSV").split(b"|")[3])))
+    return connect((running.address[0], passive_port(client.ask(b"EPSV"))))
 
 
 @pytest.mark.parametrize("way", ["EPSV", "PASV"])

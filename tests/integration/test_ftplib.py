@@ -21,14 +21,17 @@ from gateway.data.channel import DataChannel
 from gateway.data.pump import CopyPump, Pump, SplicePump
 from gateway.session.policy import ACTIVE_REFUSED
 from origin import Origin
+from tests.kit import PATIENCE
 from tests.kit.capture import Protect
-from tests.kit.clients import FTP, MEBIBYTE, content, logged_in
-from tests.kit.gateway import PATIENCE, RunningGateway, application, names
+from tests.kit.clients import FTP, logged_in
+from tests.kit.content import MEBIBYTE, content
+from tests.kit.gateway import RunningGateway, application, names
+from tests.kit.ports import take
 
 HOST = "127.0.0.2"
 USERS = {"user": "secret"}
-PORTS = range(22000, 22200)
-PUBLIC_PORTS = range(22200, 22400)
+PORTS = take(200)
+PUBLIC_PORTS = take(200)
 READ = 1 << 18  # bytes of one read or write of a large transfer
 
 # pyftpdlib's MFMT, from Python 3.12 on

@@ -11,22 +11,14 @@ import pytest
 
 from gateway.guard import logins
 from gateway.relay import control_port, notes, sides
-from tests.kit import tls_clients as ftps
-from tests.kit.gateway import Conversation, RunningGateway, gateway, in_reactor, reactor
-from tests.kit.stage import (
-    PORTS,
-    READY,
-    ScriptedOrigin,
-    Stage,
-    application,
-    connect,
-    no_mistakes,
-    read_all,
-    reset,
-    silent,
-    stage,
-    turn,
-)
+from tests.kit.conversation import Conversation, connect
+from tests.kit.gateway import RunningGateway, application, gateway, tls_table
+from tests.kit.mistakes import no_mistakes
+from tests.kit.ports import scripted, take
+from tests.kit.reactor import in_reactor, reactor, turn
+from tests.kit.scripted import ScriptedOrigin
+from tests.kit.sockets import read_all, reset, silent
+from tests.kit.stage import READY, Stage, stage
 
 CLIENT, OTHER = "127.0.0.1", "127.0.0.9"
 DENIED = b"421 Access from your address is denied.\r\n"
@@ -47,7 +39,7 @@ def deny(*networks: str) -> str:
 def unreached(more: str, listen: str = "tcp:0:interface=127.0.0.1") -> Iterator[RunningGateway]:
     """A gateway whose origin is never dialled."""
     with ScriptedOrigin.at() as origin, no_mistakes():
-        with gateway(application(origin.address, PORTS, more=more, listen=listen)) as running:
+        with gateway(application(origin.address, scripted(), more=more, listen=listen)) as running:
             yield running
         assert silent(origin.listener, 0.05), "the origin was dialled"
 
@@ -105,7 +97,7 @@ def test_an_ipv6_client_is_denied() -> None:
 
 
 def test_a_client_that_speaks_tls_at_once_is_not_told_in_the_clear() -> None:
-    with unreached(deny("127.0.0.0/8") + "\n" + ftps.table("flexible", implicit=True)) as running:
+    with unreached(deny("127.0.0.0/8") + "\n" + tls_table("flexible", implicit=True)) as running:
         assert greeting(running) == b""
         filtered(running, client=CLIENT, reason="access", network="127.0.0.0/8")
 
@@ -117,7 +109,7 @@ def test_behind_a_load_balancer_it_is_the_clients_address_that_counts() -> None:
         assert read_all(client) == DENIED
         filtered(running, client="203.0.113.9", reason="access", network="203.0.113.0/24")
     rules = deny("127.0.0.0/8") + '\nproxy_protocol = { accept_from = ["127.0.0.1"] }'
-    with ScriptedOrigin.at() as origin, gateway(application(origin.address, PORTS, more=rules)) as running:
+    with ScriptedOrigin.at() as origin, gateway(application(origin.address, scripted(), more=rules)) as running:
         with connect(running.address) as client:
             client.sendall(b"PROXY TCP4 203.0.113.9 192.0.2.1 50000 21\r\n")
             origin.accept().close()
@@ -195,7 +187,7 @@ def leave(on: Stage) -> None:
 def two_applications(more: str, before: str) -> Iterator[tuple[RunningGateway, ScriptedOrigin]]:
     """Of one gateway, before one origin."""
     with ScriptedOrigin.at() as origin, no_mistakes():
-        places = zip(("one", "other"), (PORTS[:1000], PORTS[1000:]), (2121, 2122), strict=True)
+        places = zip(("one", "other"), (take(10), take(10)), (2121, 2122), strict=True)
         tables = [
             application(origin.address, ports, name=name, listen=f"tcp:{port}:interface=127.0.0.1", more=more)
             for name, ports, port in places
@@ -255,7 +247,7 @@ def test_connects_in_a_minute() -> None:
 
 def test_data_ports_that_listen_at_the_same_time() -> None:
     with ScriptedOrigin.at() as origin, no_mistakes():
-        toml = "[limits]\ndata_ports = 1\n" + application(origin.address, PORTS)
+        toml = "[limits]\ndata_ports = 1\n" + application(origin.address, scripted())
         with gateway(toml) as running, contextlib.ExitStack() as stack:
 
             def session() -> Stage:

@@ -13,21 +13,19 @@ from pathlib import Path
 import pytest
 
 from gateway.relay import sides
-from tests.kit.stage import (
-    CLIENT_HELLO,
-    DataPort,
-    ScriptedOrigin,
-    before,
-    commas,
-    connect,
-    descriptors,
-    read_all,
-    relays,
-    reset,
-    stage,
-)
+from tests.kit.conversation import connect
+from tests.kit.passive import commas
+from tests.kit.ports import scripted
+from tests.kit.reactor import descriptors
+from tests.kit.scripted import DataPort, ScriptedOrigin
+from tests.kit.sockets import read_all, reset
+from tests.kit.stage import before, relays, stage
+from tests.kit.tls import CLIENT_HELLO
 
 MIB = 1 << 20
+PORT = scripted()[1]
+NUMBERS = {b"port": PORT, b"high": PORT >> 8, b"low": PORT & 0xFF}  # in what an origin says
+WELCOME = b"230-Welcome\r\n229 (|||%(port)d|)\r\n230 in"
 VICTIM = "127.0.0.9"
 
 # Verbs at which the origin would dial, in every form that some server might read so.
@@ -180,9 +178,7 @@ def test_commands_and_replies_in_pieces() -> None:
             return on.client.reply()
 
         assert exchange(b"USER user", b"331 Password?") == b"331 Password?"
-        assert exchange(b"PASS secret", b"230-Welcome\r\n229 (|||24001|)\r\n230 in") == (
-            b"230-Welcome\r\n229 (|||24001|)\r\n230 in"
-        )
+        assert exchange(b"PASS secret", WELCOME % NUMBERS) == WELCOME % NUMBERS
         ask(b"PORT 127,0,0,9,94,1")
         assert on.client.reply().startswith(b"502 ")
         with on.control.data_port() as data:
@@ -279,22 +275,22 @@ def test_theft_of_data() -> None:
 @pytest.mark.parametrize(
     ("command", "text"),
     [
-        (b"NOOP", b"227 Entering Passive Mode (10,0,0,1,93,193)."),
-        (b"PWD", b"229 Entering Extended Passive Mode (|||24001|)"),
-        (b"STAT", b"211-Status\r\n227 Entering Passive Mode (10,0,0,1,93,193).\r\n211 End"),
-        (b"STAT", b"211-Status\r\n229 (|||24001|)\r\n 227 (10,0,0,1,93,193)\r\n211 End"),
-        (b"PASV", b"229 Entering Extended Passive Mode (|||24001|)"),
-        (b"EPSV", b"227 Entering Passive Mode (10,0,0,1,93,193)."),
-        (b"EPSV", b"200-No\r\n229 Entering Extended Passive Mode (|||24001|)\r\n200 No"),
-        (b"RETR a", b"229 Entering Extended Passive Mode (|||24001|)"),
-        (b"EPSV ALL", b"229 Entering Extended Passive Mode (|||24001|)"),
+        (b"NOOP", b"227 Entering Passive Mode (10,0,0,1,%(high)d,%(low)d)."),
+        (b"PWD", b"229 Entering Extended Passive Mode (|||%(port)d|)"),
+        (b"STAT", b"211-Status\r\n227 Entering Passive Mode (10,0,0,1,%(high)d,%(low)d).\r\n211 End"),
+        (b"STAT", b"211-Status\r\n229 (|||%(port)d|)\r\n 227 (10,0,0,1,%(high)d,%(low)d)\r\n211 End"),
+        (b"PASV", b"229 Entering Extended Passive Mode (|||%(port)d|)"),
+        (b"EPSV", b"227 Entering Passive Mode (10,0,0,1,%(high)d,%(low)d)."),
+        (b"EPSV", b"200-No\r\n229 Entering Extended Passive Mode (|||%(port)d|)\r\n200 No"),
+        (b"RETR a", b"229 Entering Extended Passive Mode (|||%(port)d|)"),
+        (b"EPSV ALL", b"229 Entering Extended Passive Mode (|||%(port)d|)"),
     ],
 )
 def test_a_227_or_229_inside_another_reply(command: bytes, text: bytes) -> None:
     """CVE-2000-0150, CVE-2002-1978, CVE-2002-1979: a name or a banner that the firewall takes for a reply."""
     with stage() as on:
-        assert on.exchange(command, text) == text
-        assert not on.listens(24001)
+        assert on.exchange(command, text % NUMBERS) == text % NUMBERS
+        assert not on.listens(PORT)
         assert relays(on)
 
 
@@ -320,27 +316,27 @@ def test_a_lying_227(host: str) -> None:
         (b"PASV", b"227 (1,127,0,0,3,94,1)"),
         (b"PASV", b"227 (127,0,0,3,4294967390,1)"),
         (b"PASV", b"227 (127,0,0,3,-1,1)"),
-        (b"PASV", b"227 (|||24001|)"),
+        (b"PASV", b"227 (|||%(port)d|)"),
         (b"EPSV", b"229 Entering Extended Passive Mode"),
-        (b"EPSV", b"229 (|1|127.0.0.3|24001|)"),
-        (b"EPSV", b"229 (||127.0.0.3|24001|)"),
-        (b"EPSV", b"229 (|||24001)"),
-        (b"EPSV", b"229 (||!24001|)"),
-        (b"EPSV", b"229 (|||124001|)"),
+        (b"EPSV", b"229 (|1|127.0.0.3|%(port)d|)"),
+        (b"EPSV", b"229 (||127.0.0.3|%(port)d|)"),
+        (b"EPSV", b"229 (|||%(port)d)"),
+        (b"EPSV", b"229 (||!%(port)d|)"),
+        (b"EPSV", b"229 (|||1%(port)d|)"),
         (b"EPSV", b"229 (|||" + b"9" * 5000 + b"|)"),
-        (b"EPSV", b"229 (|||-24001|)"),
+        (b"EPSV", b"229 (|||-%(port)d|)"),
         (b"EPSV", b"229 (|||\xd9\xa2\xd9\xa4|)"),
-        (b"EPSV", b"229 (1112400111)"),
-        (b"PASV", b"227-Entering\r\n227 Entering Passive Mode (127,0,0,3,93,193)"),
-        (b"PASV", b"227-Entering Passive Mode (127,0,0,3,93,193)\r\n227 End"),
-        (b"EPSV", b"229-Entering (|||24001|)\r\n229 Entering (|||24001|)"),
+        (b"EPSV", b"229 (111%(port)d11)"),
+        (b"PASV", b"227-Entering\r\n227 Entering Passive Mode (127,0,0,3,%(high)d,%(low)d)"),
+        (b"PASV", b"227-Entering Passive Mode (127,0,0,3,%(high)d,%(low)d)\r\n227 End"),
+        (b"EPSV", b"229-Entering (|||%(port)d|)\r\n229 Entering (|||%(port)d|)"),
     ],
     ids=lambda part: part.decode("ascii", "replace")[:30],
 )
 def test_malformed_numbers(command: bytes, text: bytes) -> None:
     """GHSA-2g3c-pg7q-g59w, CVE-2026-47729: Squid fell over them. ``tests/fuzz`` tries what nobody thought of."""
     with stage() as on:
-        assert on.exchange(command, text).startswith(b"425 ")
+        assert on.exchange(command, text % NUMBERS).startswith(b"425 ")
         assert "malformed" in on.running.journal.wait("originError")["reason"]
-        assert not on.listens(24001)
+        assert not on.listens(PORT)
         on.passive(command)

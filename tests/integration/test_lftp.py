@@ -9,10 +9,12 @@ import pytest
 
 from origin import Origin
 from tests.kit.capture import Protect
-from tests.kit.clients import MEBIBYTE, content, contents, lftp, tree
+from tests.kit.clients import lftp
+from tests.kit.content import MEBIBYTE, content, contents, tree
 from tests.kit.gateway import RunningGateway, application
+from tests.kit.ports import take
 
-PORTS = range(22500, 22600)
+PORTS = take(100)
 FILES = 300
 
 # pyftpdlib's MFMT, from Python 3.12 on

@@ -29,9 +29,14 @@ from gateway.relay.relay import Relay
 from gateway.relay.sides import Side
 from gateway.session.exchanges import Exchanges
 from gateway.session.judge import Judge
+from tests.kit.conversation import connect
+from tests.kit.gateway import tls_table
 from tests.kit.mistakes import mistake
-from tests.kit.stage import ORIGIN, PORTS, DataPort, connect, read_all, read_exactly, stage, usable, was_reset
-from tests.kit.tls_stage import SecureStage, behind, ending, secure_stage, tls
+from tests.kit.ports import scripted
+from tests.kit.scripted import ORIGIN, DataPort
+from tests.kit.sockets import read_all, read_exactly, was_reset
+from tests.kit.stage import Stage, behind, stage, tls_stage, usable
+from tests.kit.tls import ending
 
 BALANCER = "127.0.0.10"
 HEADER = b"PROXY TCP4 203.0.113.9 198.51.100.7 50000 21\r\n"
@@ -196,8 +201,8 @@ def test_a_client_that_cannot_be_taken_in(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_one_port_of_many_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    ports = range(PORTS[0], PORTS[0] + 3)
-    with stage(tls("passthrough"), data_ports=ports) as on:
+    ports = scripted()[:3]
+    with stage(tls_table("passthrough"), data_ports=ports) as on:
         assert on.exchange(b"AUTH TLS", b"234 Go on.") == b"234 Go on."
         data = on.own(DataPort.at(ORIGIN, ports[1]))
         for place in (Channels, Candidates):
@@ -310,12 +315,12 @@ def test_a_transfer_that_cannot_go_on_leaves_the_others_alone(monkeypatch: pytes
 @pytest.fixture
 def secure(nothing_is_left: None) -> Any:
     """A session whose data connections have TLS."""
-    with secure_stage("flexible") as on:
+    with tls_stage("flexible") as on:
         on.protect()
         yield on
 
 
-def usable_with_tls(on: SecureStage) -> bool:
+def usable_with_tls(on: Stage) -> bool:
     """Whether the session can still make a transfer."""
     at_client, at_origin = on.transfer(b"RETR after")
     at_origin.sendall(b"whole")
@@ -325,10 +330,10 @@ def usable_with_tls(on: SecureStage) -> bool:
     return on.client.reply() == b"226 Done." and whole
 
 
-def test_a_handshake_that_cannot_be_judged(secure: SecureStage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_handshake_that_cannot_be_judged(secure: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     on = secure
     data = on.passive()
-    at_client = on.on.dial(data.port)
+    at_client = on.dial(data.port)
     with mistake(monkeypatch, channels, "resumed"):
         at_origin = on.begin(b"RETR a", data)
         with pytest.raises(OSError):
@@ -344,7 +349,7 @@ def test_a_handshake_that_cannot_be_judged(secure: SecureStage, monkeypatch: pyt
     ("command", "name"), [(b"RETR a", "send"), (b"STOR a", "doRead"), (b"STOR a", "receive_into")]
 )
 def test_a_secure_transfer_that_cannot_go_on(
-    secure: SecureStage, command: bytes, name: str, monkeypatch: pytest.MonkeyPatch
+    secure: Stage, command: bytes, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     on = secure
     at_client, at_origin = on.transfer(command)

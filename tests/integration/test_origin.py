@@ -37,6 +37,8 @@ from origin.listener import IOLoop
 from origin.samples import SAMPLES, write_samples
 from origin.server import render_address
 from tests.kit.certificates import Pair, certificates
+from tests.kit.passive import passive_port
+from tests.kit.ports import take
 
 TIMEOUT = 20  # seconds; only a hang reaches it
 USERS = {"alice": "wonder:land"}
@@ -85,8 +87,8 @@ def retrieved(client: ftplib.FTP, name: str, rest: int | None = None) -> bytes:
     return bytes(content)
 
 
-def passive_port(client: ftplib.FTP) -> int:
-    return ftplib.parse227(client.sendcmd("PASV"))[1]
+def next_port(client: ftplib.FTP) -> int:
+    return passive_port(client.sendcmd("PASV"))
 
 
 def open_descriptors() -> int:
@@ -151,7 +153,7 @@ class TestTransfers:
 
     @needs_ipv6
     def test_ipv6(self, root: Path) -> None:
-        ports = range(23000, 23050)
+        ports = take(50)
         with Origin(root, listen=("::1", 0), users=USERS, passive_ports=ports) as origin:
             assert origin.address[0] == "::1"
             with logged_in(origin.address) as client:
@@ -209,9 +211,9 @@ class TestLogin:
 
 class TestSettings:
     def test_passive_ports(self, root: Path) -> None:
-        ports = range(23100, 23120)
+        ports = take(20)
         with Origin(root, users=USERS, passive_ports=ports) as origin, logged_in(origin.address) as client:
-            assert all(passive_port(client) in ports for _ in range(50))
+            assert all(next_port(client) in ports for _ in range(50))
 
     def test_227_names_the_address_that_was_reached(self, root: Path) -> None:
         with Origin(root, users=USERS) as origin, logged_in(origin.address) as client:
@@ -230,7 +232,7 @@ class TestSettings:
         one, two = tmp_path / "one", tmp_path / "two"
         write_samples(one)
         two.mkdir()
-        one_ports, two_ports = range(23200, 23220), range(23300, 23320)
+        one_ports, two_ports = take(20), take(20)
         with (
             Origin(one, users=USERS, passive_ports=one_ports, masquerade_address="203.0.113.1") as first,
             Origin(two, anonymous=True, passive_ports=two_ports, writable=True) as second,
@@ -357,7 +359,7 @@ explicit_and_implicit = pytest.mark.parametrize("implicit", [False, True], ids=[
 class TestTLS:
     @explicit_and_implicit
     def test_control_and_data(self, root: Path, implicit: bool) -> None:
-        ports = range(27000, 27100)
+        ports = take(100)
         with (
             Origin(root, users=USERS, writable=True, passive_ports=ports, implicit_tls=implicit, **tls()) as origin,
             secured(origin.address, implicit) as client,
@@ -369,7 +371,7 @@ class TestTLS:
             assert retrieved(client, "data/empty") == b""
             client.storbinary("STOR incoming/new", io.BytesIO(random))
             client.storbinary("STOR incoming/empty", io.BytesIO(b""))
-            assert passive_port(client) in ports
+            assert next_port(client) in ports
         assert (root / "incoming" / "new").read_bytes() == random
         assert (root / "incoming" / "empty").read_bytes() == b""
 
@@ -388,7 +390,7 @@ class TestTLS:
 
     @needs_ipv6
     def test_ipv6(self, root: Path) -> None:
-        ports = range(27100, 27150)
+        ports = take(50)
         with (
             Origin(root, listen=("::1", 0), users=USERS, passive_ports=ports, **tls()) as origin,
             secured(origin.address) as client,

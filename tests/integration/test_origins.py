@@ -18,15 +18,17 @@ import attrs
 import pytest
 
 from tests.kit.capture import Protect
-from tests.kit.clients import FTP, MEBIBYTE, LargeContent, content, contents, digest_of, lftp, logged_in, run, tree
+from tests.kit.clients import FTP, lftp, logged_in, run
+from tests.kit.content import MEBIBYTE, LargeContent, content, contents, digest_of, tree
 from tests.kit.gateway import RunningGateway, application
+from tests.kit.ports import take
 from tests.kit.servers import EXAMPLE_ADDRESS, SPECTRUM_RECIPE, Daemon, Server, proftpd, pure_ftpd, vsftpd
 from tests.kit.servers.requirements import require
 
 HOST = "127.0.0.21"
 CLIENT = "127.0.0.9"
-PORTS = range(22700, 22900)
-PUBLIC_PORTS = range(23200, 23400)
+PORTS = take(200)
+PUBLIC_PORTS = take(200)
 LARGE = LargeContent(32 * MEBIBYTE)
 
 

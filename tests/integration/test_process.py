@@ -23,7 +23,10 @@ import pytest
 from gateway.addresses import SocketAddress
 from gateway.relay.sides import CLOSE_TIMEOUT
 from origin import Origin
-from tests.kit.gateway import PATIENCE, Conversation, application
+from tests.kit import PATIENCE
+from tests.kit.conversation import Conversation
+from tests.kit.gateway import application
+from tests.kit.ports import take
 from tests.kit.programs import BIN, NET, Program, assert_no_traceback, demo_ports, environment, ready, running, until
 from tests.kit.servers.requirements import require
 
@@ -33,7 +36,8 @@ TWIST = (str(BIN / "twist"), "--log-format=text")
 COMMAND = str(BIN / "ftp-gateway")
 
 ORIGIN = f"{NET}.1"
-DATA_PORTS = range(26000, 26021)
+DATA_PORTS = take(21)
+PORT = take(1)[0]
 _hosts = (f"{NET}.{number}" for number in count(2))
 
 LARGE = 64 * 1024 * 1024  # bytes, more than all the buffers between client and origin hold
@@ -57,7 +61,7 @@ def place() -> SocketAddress:
     return new_place()
 
 
-def new_place(port: int = 26500) -> SocketAddress:
+def new_place(port: int = PORT) -> SocketAddress:
     """A place on an address of its own, and so with data ports of its own."""
     return next(_hosts), port
 
@@ -611,7 +615,8 @@ def test_every_line_of_the_log_is_for_its_operator(file: Path, place: SocketAddr
                 assert stranger.recv(1) == b""
         with Conversation.to(place) as http:
             http.send(b"GET /secret HTTP/1.1\r\n\r\n")
-            assert http.at_end() or http.line()
+            *_, last = iter(http.line, b"")
+            assert last == b"421 This is an FTP server; closing control connection."
         program.out.wait("disconnect", 3)
         assert program.stop() == 0
     for line in program.out.lines:

@@ -16,27 +16,16 @@ import pytest
 
 from gateway.net import reception
 from origin import Origin
-from tests.kit.gateway import PATIENCE, Conversation, application, gateway, in_reactor
+from tests.kit import PATIENCE
+from tests.kit.conversation import Conversation, connect
+from tests.kit.gateway import application, gateway, tls_table
+from tests.kit.ports import take
 from tests.kit.programs import until
+from tests.kit.reactor import descriptors, in_reactor, turn
+from tests.kit.scripted import ORIGIN, DataPort, OriginControl, ScriptedOrigin
 from tests.kit.servers.requirements import require
-from tests.kit.stage import (
-    ORIGIN,
-    PORTS,
-    DataPort,
-    OriginControl,
-    ScriptedOrigin,
-    Stage,
-    before,
-    connect,
-    descriptors,
-    read_all,
-    read_exactly,
-    reset,
-    stage,
-    turn,
-)
-from tests.kit.tls_stage import PORTS as TLS_PORTS
-from tests.kit.tls_stage import behind, data_port, secure_client, tls
+from tests.kit.sockets import read_all, read_exactly, reset
+from tests.kit.stage import Stage, before, behind, stage
 
 BALANCER = "127.0.0.10"
 CLIENT = "203.0.113.9"
@@ -217,7 +206,7 @@ def test_a_header_in_binary_from_anyone_else_ends_the_session(source: str, heade
 
 
 def test_a_header_before_implicit_tls() -> None:
-    more = tls("flexible", "implicit = true") + "\n" + TRUSTING
+    more = tls_table("flexible", implicit=True) + "\n" + TRUSTING
     with behind(more) as (running, origin), connect(running.address, BALANCER) as connection:
         # The handshake's first bytes come in one packet with the header.
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -352,27 +341,22 @@ def test_headers_that_are_awaited_end_with_the_port() -> None:
 
 
 def test_a_header_before_tls_on_a_data_connection() -> None:
-    more = tls("flexible", proxy_protocol=f'accept_from = ["{BALANCER}/32"]')
-    with stage(more, data_ports=TLS_PORTS, source=BALANCER, header=v1()) as on:
-        assert on.client.ask(b"AUTH TLS").startswith(b"234 ")
-        secure = on.client.socket = secure_client(on.client.socket)
-        assert on.client.ask(b"PBSZ 0").startswith(b"200 ")
-        assert on.client.ask(b"PROT P").startswith(b"200 ")
-        data = on.passive(data=data_port())
+    with stage(f"{TRUSTING}\n{tls_table('flexible')}", source=BALANCER, header=v1()) as on:
+        on.protect()
+        data = on.passive()
         at_client = on.dial(data.port, BALANCER)
         at_client.sendall(v2())
         on.client.send(b"RETR a\r\n")
         on.control.expect(b"RETR a")
         at_origin = on.accept(data)
-        protected = on.own(secure_client(at_client, session=secure.session))
+        protected = on.secure(at_client)
         at_origin.sendall(b"down")
         assert protected.recv(4) == b"down"
 
 
 def test_a_header_before_a_data_connection_that_passes_unseen() -> None:
-    ports = range(PORTS[0], PORTS[0] + 3)
-    more = tls("passthrough", proxy_protocol=f'accept_from = ["{BALANCER}/32"]')
-    with stage(more, data_ports=ports, source=BALANCER, header=v1()) as on:
+    ports = take(3)
+    with stage(f"{TRUSTING}\n{tls_table('passthrough')}", data_ports=ports, source=BALANCER, header=v1()) as on:
         assert on.exchange(b"AUTH TLS", b"234 Go on.") == b"234 Go on."
         data = on.own(DataPort.at(ORIGIN, ports[1]))
         bad = on.dial(data.port, BALANCER)
@@ -459,8 +443,8 @@ def test_two_families_are_told_as_ipv6(version: str) -> None:
 
 
 def test_a_header_comes_before_tls_to_the_origin() -> None:
-    proxying = 'send_control = "v1"\nsend_data = "v1"'
-    with stage(tls("full", "origin_implicit = true", proxy_protocol=proxying), greeting=None) as on:
+    more = sending(send_control="v1", send_data="v1") + "\n" + tls_table("full", origin_implicit=True)
+    with stage(more, greeting=None) as on:
         header_of(on.control.socket, "v1")
         assert on.control.socket.recv(1) == b"\x16"  # a ClientHello
 
@@ -525,7 +509,7 @@ def test_between_two_haproxies(version: str, passive: str, tmp_path: Path) -> No
     """haproxy passes the client on to the gateway, and takes it from it before the origin; headers all the way."""
     require("haproxy")
     front, middle, back, rear = "127.0.0.10", "127.0.0.1", "127.0.0.2", "127.0.0.3"
-    ports = range(23900, 23906)
+    ports = take(6)
     (tmp_path / "content").mkdir()
     content = bytes(range(256)) * 4096
     (tmp_path / "content" / "file").write_bytes(content)

@@ -7,33 +7,31 @@ data connections from an address other than the client's.
 import contextlib
 import ftplib
 import io
-import re
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.kit.passive import passive_port
+from tests.kit.ports import take
 from tests.kit.servers import DAEMONS, EXAMPLE_ADDRESS, SPECTRUM_RECIPE, Daemon, Server, vsftpd
 from tests.kit.servers.requirements import missing, require
 
 HOST = "127.0.0.21"
 CLIENT = "127.0.0.1"
 STRANGER = "127.0.0.9"
-PASSIVE_PORTS = range(20100, 20121)
+PASSIVE_PORTS = take(21)
 CONTENT = bytes(range(256)) * 4096
 SECONDS = 10.0
 
 
 def port_of_pasv(ftp: ftplib.FTP) -> int:
-    _host, port = ftplib.parse227(ftp.sendcmd("PASV"))
-    return port
+    return passive_port(ftp.sendcmd("PASV"))
 
 
 def port_of_epsv(ftp: ftplib.FTP) -> int:
-    match = re.fullmatch(r"229 .*\(\|\|\|(\d+)\|\)\.?", ftp.sendcmd("EPSV"))
-    assert match
-    return int(match[1])
+    return passive_port(ftp.sendcmd("EPSV"))
 
 
 def log_in(server: Server) -> ftplib.FTP:

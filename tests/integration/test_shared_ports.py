@@ -14,9 +14,10 @@ from gateway.addresses import Address
 from gateway.data.channel import DataChannel
 from gateway.data.port import DataPorts
 from gateway.data.usage import Ending, Usage
+from tests.kit.ports import take
 from tests.kit.stage import plain_route
 
-PORT = 23500
+PORT = take(1)[0]
 CLIENT = ip_address("127.0.0.1")
 
 

@@ -19,11 +19,16 @@ import trustme
 from gateway.data.channel import DataChannel
 from gateway.session.transfers import TLS_FAILED
 from origin import Origin
+from tests.kit import PATIENCE
 from tests.kit.certificates import certificates
-from tests.kit.clients import content, contents, digest_of
-from tests.kit.gateway import PATIENCE, RunningGateway, application, gateway, in_reactor
-from tests.kit.stage import PORTS as SCRIPTED_PORTS
-from tests.kit.stage import OriginControl, Script, ScriptedOrigin, no_mistakes, read_all, reset, stage
+from tests.kit.content import content, contents, digest_of
+from tests.kit.gateway import RunningGateway, application, gateway, tls_table
+from tests.kit.mistakes import no_mistakes
+from tests.kit.ports import scripted, take
+from tests.kit.reactor import in_reactor
+from tests.kit.scripted import OriginControl, Script, ScriptedOrigin
+from tests.kit.sockets import read_all, reset
+from tests.kit.stage import stage
 from tests.kit.tls_clients import (
     CLIENTS,
     FTPS,
@@ -41,13 +46,12 @@ from tests.kit.tls_clients import (
     empty,
     mirror,
     secured,
-    table,
     tried_with,
 )
 
 HOST = "127.0.0.2"
-PORTS = range(28200, 28400)
-PUBLIC_PORTS = range(28400, 28600)
+PORTS = take(200)
+PUBLIC_PORTS = take(200)
 
 # pyftpdlib's MFMT, from Python 3.12 on
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcfromtimestamp:DeprecationWarning")
@@ -67,7 +71,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Origin]:
 
 @pytest.fixture(scope="module")
 def running(origin: Origin) -> Iterator[RunningGateway]:
-    with no_mistakes(), gateway(application(origin.address, PORTS, more=table("flexible"))) as running:
+    with no_mistakes(), gateway(application(origin.address, PORTS, more=tls_table("flexible"))) as running:
         yield running
 
 
@@ -91,7 +95,7 @@ class TestFiles:
     @EVERY_CLIENT
     def test_implicit(self, client: Client, origin: Origin, root: Path, tmp_path: Path) -> None:
         """And with everything that is required, and mapped ports."""
-        more = table("flexible", implicit=True, require="data")
+        more = tls_table("flexible", implicit=True, require="data")
         mapped = application(origin.address, PORTS, public_ports=PUBLIC_PORTS, more=more)
         with no_mistakes(), gateway(mapped) as running:
             carry(client, Account(running.address[1], certificates().ca, implicit=True), root, tmp_path)
@@ -183,7 +187,7 @@ class TestResumption:
         (root / "file").write_bytes(content(65536))
         with pytest.raises(Failed):
             Curl(("--no-sessionid",)).get(account, tmp_path / "file")
-        optional = application(origin.address, PORTS, more=table("flexible", data_session_reuse="optional"))
+        optional = application(origin.address, PORTS, more=tls_table("flexible", data_session_reuse="optional"))
         with no_mistakes(), gateway(optional) as running:
             Curl(("--no-sessionid",)).get(attrs.evolve(account, port=running.address[1]), tmp_path / "file")
         assert contents(tmp_path) == contents(root)
@@ -199,7 +203,7 @@ class TestResumption:
 class TestRequired:
     def test_login_and_data_in_the_clear(self, origin: Origin, root: Path) -> None:
         (root / "file").write_bytes(content(65536))
-        data = application(origin.address, PORTS, more=table("flexible", require="data"))
+        data = application(origin.address, PORTS, more=tls_table("flexible", require="data"))
         with no_mistakes(), gateway(data) as running, FTPS(certificates().ca) as ftp:
             ftp.connect(NAME, running.address[1])
             with pytest.raises(ftplib.error_perm, match=r"530 .*AUTH TLS"):
@@ -276,7 +280,7 @@ class TestClientsThatLeaveEarly:
 
 def test_an_origin_gives_a_port_to_the_next_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """As soon as it accepted there. The gateway hears of the second 229 before it hears of its dial's success."""
-    with stage(table("flexible")) as on:
+    with stage(tls_table("flexible")) as on:
         data, other = on.passive(), on.another()
         other.client.send(b"EPSV\r\n")
         other.control.expect(b"EPSV")
@@ -339,7 +343,7 @@ def before(script: Script) -> Iterator[Account]:
     with (
         no_mistakes(),
         ScriptedOrigin.at() as origin,
-        gateway(application(origin.address, SCRIPTED_PORTS, more=table("flexible"))) as running,
+        gateway(application(origin.address, scripted(), more=tls_table("flexible"))) as running,
     ):
         origin.play(play)
         yield Account(running.address[1], certificates().ca)

@@ -14,39 +14,27 @@ import pytest
 
 from gateway.cli import main
 from origin import Origin
+from tests.kit import PATIENCE
 from tests.kit.certificates import Pair, certificates
-from tests.kit.clients import content
-from tests.kit.gateway import PATIENCE, Conversation, RunningGateway, application, gateway, in_reactor
-from tests.kit.stage import (
-    ORIGIN,
-    DataPort,
-    OriginControl,
-    connect,
-    descriptors,
-    no_mistakes,
-    reactor_seconds,
-    read_exactly,
-    reset,
-    was_reset,
-)
-from tests.kit.tls_stage import (
+from tests.kit.content import content
+from tests.kit.conversation import Conversation, connect
+from tests.kit.gateway import RunningGateway, application, gateway
+from tests.kit.mistakes import no_mistakes
+from tests.kit.ports import take
+from tests.kit.reactor import descriptors, in_reactor, reactor_seconds
+from tests.kit.scripted import ORIGIN, DataPort, OriginControl
+from tests.kit.sockets import read_exactly, reset, was_reset
+from tests.kit.stage import Stage, stage, tls_stage, trusting, ungreeted
+from tests.kit.tls import (
     NAME,
-    PORTS,
-    SecureStage,
     client_context,
     cut,
-    data_port,
     ending,
     finish,
     origin_context,
     read_whole,
     secure_client,
-    secure_control,
     secure_origin,
-    secure_stage,
-    staged,
-    tls,
-    ungreeted,
 )
 from tests.unit.tls.test_certificates import nameless
 
@@ -65,13 +53,13 @@ INJECTED = "bytes in the clear behind AUTH"
 @BOTH
 class TestStreams:
     @pytest.fixture
-    def on(self, mode: str, version: ssl.TLSVersion) -> Iterator[SecureStage]:
-        with secure_stage(mode, version=version) as on:
+    def on(self, mode: str, version: ssl.TLSVersion) -> Iterator[Stage]:
+        with tls_stage(mode, version=version) as on:
             on.protect()
             yield on
 
     @pytest.mark.parametrize("size", [0, 100_000])
-    def test_a_whole_upload(self, on: SecureStage, size: int) -> None:
+    def test_a_whole_upload(self, on: Stage, size: int) -> None:
         at_client, at_origin = on.transfer(b"STOR file")
         sent = content(size)
         at_client.sendall(sent)
@@ -83,7 +71,7 @@ class TestStreams:
         assert on.running.journal.wait("dataChannel", outcome="complete")
 
     @pytest.mark.parametrize("size", [0, 100_000])
-    def test_a_whole_download(self, on: SecureStage, size: int) -> None:
+    def test_a_whole_download(self, on: Stage, size: int) -> None:
         at_client, at_origin = on.transfer(b"RETR file")
         sent = content(size)
         at_origin.sendall(sent)
@@ -97,7 +85,7 @@ class TestStreams:
 
     @pytest.mark.parametrize("size", [0, 100_000])
     @pytest.mark.parametrize("said", [b"226 Done.", b"426 Cut."])
-    def test_an_upload_that_is_cut(self, on: SecureStage, size: int, said: bytes) -> None:
+    def test_an_upload_that_is_cut(self, on: Stage, size: int, said: bytes) -> None:
         at_client, at_origin = on.transfer(b"STOR file")
         sent = content(size)
         at_client.sendall(sent)
@@ -108,7 +96,7 @@ class TestStreams:
         assert on.running.journal.wait("dataChannel")["outcome"] == "client reset"
 
     @pytest.mark.parametrize("size", [0, 100_000])
-    def test_an_upload_that_is_reset(self, on: SecureStage, size: int) -> None:
+    def test_an_upload_that_is_reset(self, on: Stage, size: int) -> None:
         at_client, at_origin = on.transfer(b"STOR file")
         at_client.sendall(content(size))
         reset(at_client)
@@ -118,7 +106,7 @@ class TestStreams:
 
     @pytest.mark.parametrize("size", [0, 100_000])
     @pytest.mark.parametrize("said", [b"226 Done.", b"451 Cut."])
-    def test_a_download_that_is_cut(self, on: SecureStage, size: int, said: bytes) -> None:
+    def test_a_download_that_is_cut(self, on: Stage, size: int, said: bytes) -> None:
         at_client, at_origin = on.transfer(b"RETR file")
         at_origin.sendall(content(size))
         if on.private is None:  # in the clear a FIN is the end, so it takes more to cut it
@@ -131,7 +119,7 @@ class TestStreams:
         assert reply == said if said.startswith(b"4") else reply.startswith(b"426 ")
         assert on.running.journal.wait("dataChannel")["outcome"] == "origin reset"
 
-    def test_a_download_that_the_client_cuts(self, on: SecureStage) -> None:
+    def test_a_download_that_the_client_cuts(self, on: Stage) -> None:
         at_client, at_origin = on.transfer(b"RETR file")
         at_origin.sendall(content(1000))
         assert read_exactly(at_client, 1000) == content(1000)
@@ -140,7 +128,7 @@ class TestStreams:
         on.control.say(b"426 Cut.")
         assert on.client.reply() == b"426 Cut."
 
-    def test_a_download_whose_client_goes_without_a_farewell(self, on: SecureStage) -> None:
+    def test_a_download_whose_client_goes_without_a_farewell(self, on: Stage) -> None:
         """As many do that have got all, by the close_notify."""
         at_client, at_origin = on.transfer(b"RETR file")
         at_origin.sendall(b"all of it")
@@ -152,7 +140,7 @@ class TestStreams:
         assert on.client.reply() == b"226 Done."
         assert on.running.journal.wait("dataChannel", outcome="complete")
 
-    def test_an_upload_whose_origin_goes_without_a_farewell(self, on: SecureStage) -> None:
+    def test_an_upload_whose_origin_goes_without_a_farewell(self, on: Stage) -> None:
         at_client, at_origin = on.transfer(b"STOR file")
         at_client.sendall(b"all of it")
         finish(at_client)
@@ -163,7 +151,7 @@ class TestStreams:
         on.control.say(b"226 Done.")
         assert on.client.reply() == b"226 Done."
 
-    def test_a_session_that_ends_cuts_its_transfer(self, on: SecureStage) -> None:
+    def test_a_session_that_ends_cuts_its_transfer(self, on: Stage) -> None:
         at_client, at_origin = on.transfer(b"STOR file")
         at_client.sendall(b"some of it")
         assert read_exactly(at_origin, 10) == b"some of it"
@@ -171,7 +159,7 @@ class TestStreams:
         assert ending(at_origin) == "reset"
         assert ending(at_client) == "reset"
 
-    def test_an_abort_cuts_its_transfer(self, on: SecureStage) -> None:
+    def test_an_abort_cuts_its_transfer(self, on: Stage) -> None:
         at_client, at_origin = on.transfer(b"RETR file")
         at_origin.sendall(b"some of it")
         assert read_exactly(at_client, 10) == b"some of it"
@@ -184,7 +172,7 @@ class TestStreams:
         assert ending(at_client) == "reset"
         assert ending(at_origin) == "reset"
 
-    def test_a_transfer_behind_one_that_was_cut(self, on: SecureStage) -> None:
+    def test_a_transfer_behind_one_that_was_cut(self, on: Stage) -> None:
         """Both sides' data connections still resume the session."""
         for _ in range(3):
             at_client, at_origin = on.transfer(b"STOR file")
@@ -199,7 +187,7 @@ class TestStreams:
         self.test_a_whole_upload(on, 10)
 
     @pytest.mark.parametrize("half", ["client", "origin"])
-    def test_either_end_may_be_closed_while_bytes_come_from_the_other(self, on: SecureStage, half: str) -> None:
+    def test_either_end_may_be_closed_while_bytes_come_from_the_other(self, on: Stage, half: str) -> None:
         at_client, at_origin = on.transfer(b"RETR file")
         first, second = (at_client, at_origin) if half == "client" else (at_origin, at_client)
         first.sendall(b"first")
@@ -210,7 +198,7 @@ class TestStreams:
         assert read_whole(first) == b"second"
         assert on.running.journal.wait("dataChannel", outcome="complete")
 
-    def test_an_empty_upload_that_is_cut_though_the_origin_has_ended(self, on: SecureStage) -> None:
+    def test_an_empty_upload_that_is_cut_though_the_origin_has_ended(self, on: Stage) -> None:
         at_client, at_origin = on.transfer(b"STOR file")
         finish(at_origin)
         assert read_whole(at_client) == b""
@@ -219,7 +207,7 @@ class TestStreams:
         on.control.say(b"226 Done.")
         assert on.client.reply().startswith(b"426 ")
 
-    def test_an_empty_download_that_is_cut_though_the_client_has_ended(self, on: SecureStage) -> None:
+    def test_an_empty_download_that_is_cut_though_the_client_has_ended(self, on: Stage) -> None:
         at_client, at_origin = on.transfer(b"RETR file")
         finish(at_client)
         assert read_whole(at_origin) == b""
@@ -248,7 +236,7 @@ class TestInjection:
     )
     def test_in_the_same_packet(self, mode: str, extra: bytes) -> None:
         """CVE-2011-0411, CVE-2011-1575, CVE-2012-2532, pyftpdlib issue 315: it must not come to be said under TLS."""
-        with secure_stage(mode) as on:
+        with tls_stage(mode) as on:
             on.client.send(b"AUTH TLS\r\n" + extra)
             if mode == "passthrough":
                 on.control.expect(b"AUTH TLS")
@@ -262,7 +250,7 @@ class TestInjection:
     @pytest.mark.parametrize("mode", ["flexible", "strict", "passthrough"])
     @pytest.mark.parametrize("extra", [b"USER eve\r\n", b"U", b"\0\r\n", IAC_NOP])
     def test_while_auth_waits_for_its_turn(self, mode: str, extra: bytes) -> None:
-        with secure_stage(mode) as on:
+        with tls_stage(mode) as on:
             on.client.send(b"SYST\r\nAUTH TLS\r\n" + extra)
             on.control.expect(b"SYST")
             on.control.say(b"215 UNIX")
@@ -274,7 +262,7 @@ class TestInjection:
             assert on.running.journal.wait("disconnect")["outcome"] == INJECTED
 
     def test_while_the_origin_thinks_about_auth(self) -> None:
-        with secure_stage("passthrough") as on:
+        with tls_stage("passthrough") as on:
             on.client.send(b"AUTH TLS\r\n")
             on.control.expect(b"AUTH TLS")
             on.client.send(b"USER eve\r\n")
@@ -294,7 +282,7 @@ class TestInjection:
         ],
     )
     def test_in_a_later_packet_before_the_handshake(self, mode: str, extra: bytes) -> None:
-        with secure_stage(mode) as on:
+        with tls_stage(mode) as on:
             on.client.send(b"AUTH TLS\r\n")
             if mode == "passthrough":
                 on.control.expect(b"AUTH TLS")
@@ -310,7 +298,7 @@ class TestInjection:
     @pytest.mark.parametrize("mode", ["full", "strict"])
     @pytest.mark.parametrize("extra", [b"230 Come in.\r\n", b"2", b"\r\n", b"200-\r\n"])
     def test_behind_the_origins_234(self, mode: str, extra: bytes) -> None:
-        with ungreeted(tls(mode)) as (running, client, control):
+        with ungreeted(trusting(mode)) as (running, client, control):
             control.say(b"220 Ready.")
             control.expect(b"AUTH TLS")
             control.send(b"234 Go on.\r\n" + extra)
@@ -322,7 +310,7 @@ class TestInjection:
 
     @pytest.mark.parametrize("mode", ["full", "strict"])
     def test_behind_the_origins_234_in_a_later_packet(self, mode: str) -> None:
-        with ungreeted(tls(mode)) as (running, client, control):
+        with ungreeted(trusting(mode)) as (running, client, control):
             control.say(b"220 Ready.")
             control.expect(b"AUTH TLS")
             control.say(b"234 Go on.")
@@ -334,7 +322,7 @@ class TestInjection:
 
     @pytest.mark.parametrize("extra", [b"230 Come in.\r\n", b"2"])
     def test_behind_the_origins_234_in_passthrough(self, extra: bytes) -> None:
-        with secure_stage("passthrough") as on:
+        with tls_stage("passthrough") as on:
             on.client.send(b"AUTH TLS\r\n")
             on.control.expect(b"AUTH TLS")
             on.control.send(b"234 Go on.\r\n" + extra)
@@ -342,7 +330,7 @@ class TestInjection:
             assert on.running.journal.wait("disconnect")["outcome"] == INJECTED
 
     def test_behind_the_origins_234_in_a_later_packet_in_passthrough(self) -> None:
-        with secure_stage("passthrough") as on:
+        with tls_stage("passthrough") as on:
             on.client.send(b"AUTH TLS\r\n")
             on.control.expect(b"AUTH TLS")
             on.control.say(b"234 Go on.")
@@ -353,7 +341,7 @@ class TestInjection:
 
     @pytest.mark.parametrize("mode", ["flexible", "strict"])
     def test_what_came_before_is_no_injection(self, mode: str) -> None:
-        with secure_stage(mode) as on:
+        with tls_stage(mode) as on:
             on.client.send(b"\xff\xf4\xff\xf2SYST\r\nAUTH TLS\r\n")
             on.control.expect(b"SYST")
             on.control.say(b"215 UNIX")
@@ -365,7 +353,7 @@ class TestInjection:
     def test_the_flaw_of_the_embedded_origin_cannot_be_reached(self, tmp_path: Path) -> None:
         """It runs commands that came behind AUTH in the clear as if they had come by TLS."""
         pair = certificates().server
-        ports = range(PORTS[-1] - 20, PORTS[-1])
+        ports = take(20)
         with Origin(
             tmp_path, passive_ports=ports, users={"user": "secret"}, certificate=pair.certificate, key=pair.key
         ) as origin:
@@ -375,7 +363,7 @@ class TestInjection:
                 assert direct.reply().startswith(b"234 ")
                 direct.socket = client_context().wrap_socket(direct.socket, server_hostname=NAME)
                 assert direct.reply().startswith(b"215 "), "the flaw is gone, and so may be this test"
-            toml = application(origin.address, ports, more=tls("passthrough"))
+            toml = application(origin.address, ports, more=trusting("passthrough"))
             with no_mistakes(), gateway(toml) as running, Conversation(connect(running.address)) as client:
                 client.reply()
                 client.send(b"AUTH TLS\r\nSYST\r\n")
@@ -407,15 +395,15 @@ def code(reply: bytes) -> int:
 
 class TestDialogue:
     def test_off(self) -> None:
-        with secure_stage("off") as on:
+        with tls_stage("off") as on:
             for command in (b"AUTH TLS", b"AUTH SSL", b"PBSZ 0", b"PROT P", b"CCC"):
                 assert code(on.client.ask(command)) == 502
-            feat = on.on.exchange(b"FEAT", b"211-Features:\r\n AUTH TLS\r\n PBSZ\r\n PROT\r\n SIZE\r\n211 End")
+            feat = on.exchange(b"FEAT", b"211-Features:\r\n AUTH TLS\r\n PBSZ\r\n PROT\r\n SIZE\r\n211 End")
             assert feat == b"211-Features:\r\n SIZE\r\n211 End"
 
     @BOTH
     def test_the_codes(self, mode: str) -> None:
-        with secure_stage(mode) as on:
+        with tls_stage(mode) as on:
             for command in (b"PBSZ 0", b"PROT P", b"CCC"):
                 assert code(on.client.ask(command)) == 503
             assert code(on.client.ask(b"AUTH GSSAPI")) == 504
@@ -428,31 +416,32 @@ class TestDialogue:
                 assert code(on.client.ask(b"PROT " + level)) == answer
             assert code(on.client.ask(b"CCC")) == 534
             assert code(on.client.ask(b"REIN")) == 502
-            feat = on.on.exchange(b"FEAT", b"211-Features:\r\n AUTH SSL\r\n EPRT\r\n SIZE\r\n211 End")
+            feat = on.exchange(b"FEAT", b"211-Features:\r\n AUTH SSL\r\n EPRT\r\n SIZE\r\n211 End")
             assert feat == b"211-Features:\r\n SIZE\r\n AUTH TLS\r\n PBSZ\r\n PROT\r\n211 End"
 
     @pytest.mark.parametrize("mechanism", [b"TLS", b"tls-c", b"SSL", b"TLS-P"])
     def test_every_mechanism(self, mechanism: bytes) -> None:
-        with secure_stage("flexible") as on:
+        with tls_stage("flexible") as on:
             assert code(on.client.ask(b"AUTH " + mechanism)) == 234
             on.client.socket = secure_client(on.client.socket)
             assert on.client.ask(b"PBSZ 0") == b"200 PBSZ=0"
 
     def test_ssl_protects_data_at_once(self) -> None:
-        with secure_stage("flexible") as on:
+        with tls_stage("flexible") as on:
             assert code(on.client.ask(b"AUTH SSL")) == 234
             on.client.socket = secure_client(on.client.socket)
             assert on.client.ask(b"PBSZ 0") == b"200 PBSZ=0"  # which a ticket of TLS 1.3 comes ahead of
+            on.protected = True
             at_client, at_origin = on.transfer(b"RETR file")
             at_origin.close()
             assert read_whole(at_client) == b""
 
     @BOTH
     def test_data_in_the_clear_behind_a_control_connection_that_is_not(self, mode: str) -> None:
-        with secure_stage(mode) as on:
+        with tls_stage(mode) as on:
             on.auth()
             data = on.passive()
-            at_client = on.on.dial(data.port)
+            at_client = on.dial(data.port)
             at_origin = on.begin(b"RETR file", data)
             at_origin.sendall(b"all of it")
             finish(at_origin)
@@ -463,19 +452,19 @@ class TestDialogue:
             assert on.client.reply() == b"226 Done."
 
     def test_no_login_in_the_clear(self) -> None:
-        with secure_stage("flexible", 'require = "control"') as on:
+        with tls_stage("flexible", require="control") as on:
             assert on.client.ask(b"USER user") == b"530 TLS is required: send AUTH TLS before you log in."
             assert code(on.client.ask(b"PASS secret")) == 530
             on.auth()
-            on.on.login()
+            on.login()
             data = on.passive()
-            on.on.dial(data.port)
+            on.dial(data.port)
             on.begin(b"LIST", data)
 
     def test_no_transfer_in_the_clear(self) -> None:
-        with secure_stage("flexible", 'require = "data"') as on:
+        with tls_stage("flexible", require="data") as on:
             on.auth()
-            on.on.login()
+            on.login()
             on.passive()
             for command in (b"RETR file", b"STOR file", b"LIST"):
                 assert code(on.client.ask(command)) == 522
@@ -483,19 +472,20 @@ class TestDialogue:
             assert code(on.client.ask(b"PROT C")) == 534
             assert code(on.client.ask(b"RETR file")) == 522
             assert code(on.client.ask(b"PROT P")) == 200
+            on.protected = True
             at_client, at_origin = on.transfer(b"RETR file")
             at_origin.close()
             assert read_whole(at_client) == b""
             assert len(on.running.journal.all("commandRefused")) == 4
 
     def test_a_handshake_does_not_log_in(self) -> None:
-        with secure_stage("flexible", timeouts="login = 1") as on:
+        with tls_stage("flexible", "timeouts = { login = 1 }") as on:
             on.auth()
             assert on.client.reply() == b"421 Login timeout; closing control connection."
             assert read_to_the_end(on.client.socket) == b""
 
     def test_1_3_at_least(self) -> None:
-        with secure_stage("flexible", 'minimum_version = "1.3"') as on:
+        with tls_stage("flexible", minimum_version="1.3") as on:
             assert code(on.client.ask(b"AUTH TLS")) == 234
             with pytest.raises(ssl.SSLError, match="protocol version"):
                 secure_client(on.client.socket, V12)
@@ -506,7 +496,7 @@ class TestDialogue:
             other.protect()
 
     def test_1_3_at_least_of_the_origin(self) -> None:
-        with ungreeted(tls("full", 'minimum_version = "1.3"')) as (running, client, control):
+        with ungreeted(trusting("full", minimum_version="1.3")) as (running, client, control):
             control.say(b"220 Ready.")
             control.expect(b"AUTH TLS")
             control.say(b"234 Go on.")
@@ -516,7 +506,7 @@ class TestDialogue:
             assert "protocol version" in running.journal.wait("tlsError", side="origin")["reason"]
 
     def test_alpn(self) -> None:
-        with secure_stage("flexible") as on:
+        with tls_stage("flexible") as on:
             assert code(on.client.ask(b"AUTH TLS")) == 234
             context = ssl.create_default_context(cafile=str(certificates().ca))
             context.set_alpn_protocols(["http/1.1"])
@@ -542,7 +532,7 @@ class TestImplicit:
             control.say(b"220 Ready.")
             client.socket = session = secure_client(client.socket)
             assert client.reply() == b"220 Ready."
-            with data_port() as data:
+            with DataPort.at(ORIGIN) as data:
                 client.send(b"EPSV\r\n")
                 control.answer_passive(data)
                 assert code(client.reply()) == 229
@@ -580,7 +570,7 @@ class TestImplicit:
             assert running.journal.wait("disconnect")["outcome"] == outcome
 
     def test_of_the_origin(self) -> None:
-        with ungreeted(tls("strict", "origin_implicit = true")) as (_, client, control):
+        with ungreeted(trusting("strict", origin_implicit=True)) as (_, client, control):
             control.socket = secure_origin(control.socket, origin_context())
             control.say(b"220 Ready.")
             for command in (b"PBSZ 0", b"PROT P"):
@@ -589,7 +579,7 @@ class TestImplicit:
             assert client.reply() == b"220 Ready."
 
     def test_of_an_origin_that_speaks_in_the_clear(self) -> None:
-        with ungreeted(tls("full", "origin_implicit = true")) as (running, client, control):
+        with ungreeted(trusting("full", origin_implicit=True)) as (running, client, control):
             control.say(b"220 Ready.")
             assert client.reply() == b"421 Service not available; closing control connection."
             assert running.journal.wait("disconnect")["outcome"] == "origin's TLS failed"
@@ -599,7 +589,7 @@ class TestImplicit:
 @contextlib.contextmanager
 def implicit(more: str = "") -> Iterator[tuple[RunningGateway, Conversation, OriginControl]]:
     """A session with a gateway that speaks TLS from the first byte; nobody has said anything yet."""
-    with ungreeted(tls("flexible", "implicit = true") + "\n" + more) as session:
+    with ungreeted(trusting("flexible", implicit=True) + "\n" + more) as session:
         yield session
 
 
@@ -608,9 +598,9 @@ def implicit(more: str = "") -> Iterator[tuple[RunningGateway, Conversation, Ori
 
 class TestClientHandshake:
     @pytest.fixture
-    def on(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[SecureStage]:
+    def on(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
         monkeypatch.setattr("gateway.relay.sides.CLOSE_TIMEOUT", 0.1)
-        with secure_stage("flexible", timeouts="login = 1") as on:
+        with tls_stage("flexible", "timeouts = { login = 1 }") as on:
             assert code(on.client.ask(b"AUTH TLS")) == 234
             yield on
 
@@ -619,31 +609,31 @@ class TestClientHandshake:
         [b"nothing that TLS knows", b"\x16\x03\x01\x02\x00" + bytes(512), CLOSE_NOTIFY, FATAL_ALERT],
         ids=["text", "record", "close_notify", "alert"],
     )
-    def test_garbage(self, on: SecureStage, said: bytes) -> None:
+    def test_garbage(self, on: Stage, said: bytes) -> None:
         on.client.send(said)
         read_to_the_end(on.client.socket)
         assert on.running.journal.wait("tlsError", side="client")["reason"] not in ("", "Error")
         assert on.running.journal.wait("disconnect")["outcome"] == "client's TLS failed"
 
     @pytest.mark.parametrize("said", [b"", b"\x16\x03\x01"])
-    def test_a_client_that_goes(self, on: SecureStage, said: bytes) -> None:
+    def test_a_client_that_goes(self, on: Stage, said: bytes) -> None:
         on.client.send(said)
         on.client.close()
         event = on.running.journal.wait("tlsError", side="client")
         assert event["reason"] == "connection lost"
         assert on.running.journal.wait("disconnect")["outcome"] == "client's TLS failed"
 
-    def test_a_client_that_is_reset(self, on: SecureStage) -> None:
+    def test_a_client_that_is_reset(self, on: Stage) -> None:
         reset(on.client.socket)
         assert on.running.journal.wait("disconnect")["outcome"] == "client's TLS failed"
 
-    def test_a_client_that_trusts_nobody(self, on: SecureStage) -> None:
+    def test_a_client_that_trusts_nobody(self, on: Stage) -> None:
         with pytest.raises(ssl.SSLCertVerificationError):
             ssl.create_default_context().wrap_socket(on.client.socket, server_hostname=NAME)
         event = on.running.journal.wait("tlsError", side="client")
         assert "alert" in event["reason"] and "unknown ca" in event["reason"]
 
-    def test_a_client_that_never_begins(self, on: SecureStage) -> None:
+    def test_a_client_that_never_begins(self, on: Stage) -> None:
         assert on.running.journal.wait("disconnect")["outcome"] == "login timeout"
         assert read_to_the_end(on.client.socket) == b""
 
@@ -658,7 +648,7 @@ class TestOriginHandshake:
         ("refused", "reply"), [(b"AUTH TLS", b"502 No."), (b"PBSZ 0", b"503 No."), (b"PROT P", b"536 No.")]
     )
     def test_an_origin_that_refuses(self, mode: str, refused: bytes, reply: bytes) -> None:
-        with ungreeted(tls(mode)) as (running, client, control):
+        with ungreeted(trusting(mode)) as (running, client, control):
             control.say(b"220 Ready.")
             for command in (b"AUTH TLS", b"PBSZ 0", b"PROT P"):
                 control.expect(command)
@@ -696,7 +686,7 @@ class TestOriginHandshake:
 
     @pytest.mark.parametrize("begins", [True, False])
     def test_an_origin_that_never_shakes_hands(self, begins: bool) -> None:
-        with ungreeted(tls("full", timeouts="login = 1")) as (running, client, control):
+        with ungreeted("timeouts = { login = 1 }\n" + trusting("full")) as (running, client, control):
             control.say(b"220 Ready.")
             control.expect(b"AUTH TLS")
             if begins:
@@ -742,16 +732,16 @@ class TestOriginHandshake:
 
     @pytest.mark.parametrize("kind", ["other_name", "expired", "self_signed", "unknown_ca"])
     def test_whoever_it_is(self, kind: str) -> None:
-        with ungreeted(tls("full")) as (_, client, control):
+        with ungreeted(trusting("full")) as (_, client, control):
             control.say(b"220 Ready.")
-            secure_control(control, origin_context(None, getattr(certificates(), kind)))
+            control.become_secure(origin_context(None, getattr(certificates(), kind)))
             assert client.reply() == b"220 Ready."
 
 
 @contextlib.contextmanager
 def asked(mode: str) -> Iterator[tuple[RunningGateway, Conversation, OriginControl]]:
     """A session whose origin has just agreed to TLS."""
-    with ungreeted(tls(mode)) as (running, client, control):
+    with ungreeted(trusting(mode)) as (running, client, control):
         control.say(b"220 Ready.")
         control.expect(b"AUTH TLS")
         control.say(b"234 Go on.")
@@ -782,10 +772,10 @@ def was_turned_away(
         return ending(secure) != "whole"
 
 
-def reset_at_once(on: SecureStage, port: int) -> bool:
+def reset_at_once(on: Stage, port: int) -> bool:
     """Whether a data connection is reset as soon as it is there; it may be the connect that tells."""
     try:
-        return was_reset(on.on.dial(port))
+        return was_reset(on.dial(port))
     except ConnectionResetError:
         return True
 
@@ -794,13 +784,13 @@ def reset_at_once(on: SecureStage, port: int) -> bool:
 class Stranger:
     """Somebody at the client's address who is not the client."""
 
-    on: SecureStage
+    on: Stage
     connection: socket.socket
 
     @classmethod
-    def at(cls, on: SecureStage, port: int) -> Stranger:
+    def at(cls, on: Stage, port: int) -> Stranger:
         """Connects."""
-        return cls(on, on.on.dial(port))
+        return cls(on, on.dial(port))
 
     def fails(self, how: str) -> bool:
         """Whether he is turned away."""
@@ -824,13 +814,13 @@ KINDS = pytest.mark.parametrize("how", ["no session", "another session", "garbag
 @VERSIONS
 class TestWhoseData:
     @pytest.fixture
-    def on(self, version: ssl.TLSVersion) -> Iterator[SecureStage]:
-        with secure_stage("flexible", version=version, timeouts="data_accept = 5") as on:
+    def on(self, version: ssl.TLSVersion) -> Iterator[Stage]:
+        with tls_stage("flexible", "timeouts = { data_accept = 5 }", version=version) as on:
             on.protect()
             yield on
 
     @KINDS
-    def test_a_stranger_alone_is_refused(self, on: SecureStage, how: str) -> None:
+    def test_a_stranger_alone_is_refused(self, on: Stage, how: str) -> None:
         data = on.passive()
         stranger = Stranger.at(on, data.port)
         at_origin = on.begin(b"RETR file", data)
@@ -845,13 +835,13 @@ class TestWhoseData:
 
     @KINDS
     @pytest.mark.parametrize("first", [True, False], ids=["stranger first", "client first"])
-    def test_a_stranger_does_not_keep_the_client_from_its_data(self, on: SecureStage, how: str, first: bool) -> None:
+    def test_a_stranger_does_not_keep_the_client_from_its_data(self, on: Stage, how: str, first: bool) -> None:
         data = on.passive()
         if first:
             stranger = Stranger.at(on, data.port)
-            at_client = on.on.dial(data.port)
+            at_client = on.dial(data.port)
         else:
-            at_client = on.on.dial(data.port)
+            at_client = on.dial(data.port)
             stranger = Stranger.at(on, data.port)
         at_origin = on.begin(b"RETR file", data)
         at_origin.sendall(b"for the client alone")
@@ -862,10 +852,10 @@ class TestWhoseData:
         on.control.say(b"226 Done.")
         assert on.client.reply() == b"226 Done."
 
-    def test_strangers_who_wait_do_not_keep_the_client_from_its_data(self, on: SecureStage) -> None:
+    def test_strangers_who_wait_do_not_keep_the_client_from_its_data(self, on: Stage) -> None:
         data = on.passive()
         strangers = [Stranger.at(on, data.port) for _ in range(3)]
-        at_client = on.on.dial(data.port)
+        at_client = on.dial(data.port)
         assert reset_at_once(on, data.port)
         event = on.running.journal.wait("tlsError", side="client data")
         assert event["reason"] == "too many connections at once"
@@ -875,30 +865,30 @@ class TestWhoseData:
         assert read_whole(on.secure(at_client)) == b"for the client alone"
         assert all(was_reset(stranger.connection) for stranger in strangers)
 
-    def test_the_client_may_come_behind_strangers_who_failed(self, on: SecureStage) -> None:
+    def test_the_client_may_come_behind_strangers_who_failed(self, on: Stage) -> None:
         data = on.passive()
         strangers = [Stranger.at(on, data.port) for _ in range(4)]
         at_origin = on.begin(b"RETR file", data)
         for count, stranger in enumerate(strangers[1:], 1):
             assert stranger.fails("garbage")
             on.running.journal.wait("tlsError", count, side="client data")
-        at_client = on.on.dial(data.port)
+        at_client = on.dial(data.port)
         at_origin.sendall(b"for the client alone")
         at_origin.close()
         assert read_whole(on.secure(at_client)) == b"for the client alone"
 
-    def test_a_client_that_comes_behind_the_150(self, on: SecureStage) -> None:
+    def test_a_client_that_comes_behind_the_150(self, on: Stage) -> None:
         data = on.passive()
         at_origin = on.begin(b"RETR file", data)
         at_origin.sendall(b"for the client alone")
         at_origin.close()
-        assert read_whole(on.secure(on.on.dial(data.port))) == b"for the client alone"
+        assert read_whole(on.secure(on.dial(data.port))) == b"for the client alone"
 
     def test_a_client_that_need_not_resume(self, version: ssl.TLSVersion) -> None:
-        with secure_stage("flexible", 'data_session_reuse = "optional"', version=version) as on:
+        with tls_stage("flexible", data_session_reuse="optional", version=version) as on:
             on.protect()
             data = on.passive()
-            at_client = on.on.dial(data.port)
+            at_client = on.dial(data.port)
             at_origin = on.begin(b"STOR file", data)
             with secure_client(at_client, version, None) as secure:
                 secure.sendall(b"all of it")
@@ -906,12 +896,12 @@ class TestWhoseData:
                 assert read_whole(at_origin) == b"all of it"
             assert not on.running.journal.all("tlsError")
 
-    def test_one_session_cannot_take_the_data_of_another(self, on: SecureStage) -> None:
+    def test_one_session_cannot_take_the_data_of_another(self, on: Stage) -> None:
         """Not even one that the gateway knows: each has its own keys."""
         other = on.another()
         other.protect()
         data = on.passive()
-        at_thief = on.on.dial(data.port)
+        at_thief = on.dial(data.port)
         on.begin(b"RETR file", data)
         assert was_turned_away(at_thief, on.version, other.session)
         assert on.running.journal.wait("tlsError")["reason"] == "session not resumed"
@@ -919,15 +909,15 @@ class TestWhoseData:
 
 class TestDataHandshake:
     def test_one_that_never_begins(self) -> None:
-        with secure_stage("flexible", timeouts="data_accept = 1") as on:
+        with tls_stage("flexible", "timeouts = { data_accept = 1 }") as on:
             on.protect()
             for late in (False, True):
                 data = on.passive()
                 if not late:
-                    at_client = on.on.dial(data.port)
+                    at_client = on.dial(data.port)
                 at_origin = on.begin(b"RETR file", data)
                 if late:
-                    at_client = on.on.dial(data.port)
+                    at_client = on.dial(data.port)
                 assert ending(at_origin) == "reset"
                 on.control.say(b"426 Cut.")
                 assert on.client.reply() == TLS_FAILED
@@ -937,7 +927,7 @@ class TestDataHandshake:
                 assert on.running.journal.wait("dataChannel", 1 + late)["outcome"] == "client's TLS failed"
 
     def test_a_client_that_never_comes(self) -> None:
-        with secure_stage("flexible", timeouts="data_accept = 1") as on:
+        with tls_stage("flexible", "timeouts = { data_accept = 1 }") as on:
             on.protect()
             data = on.passive()
             at_origin = on.begin(b"RETR file", data)
@@ -947,10 +937,10 @@ class TestDataHandshake:
             assert on.running.journal.wait("dataChannel")["outcome"] == "client did not come"
 
     def test_bytes_in_the_clear_are_never_passed_on(self) -> None:
-        with secure_stage("flexible") as on:
+        with tls_stage("flexible") as on:
             on.protect()
             data = on.passive()
-            at_client = on.on.dial(data.port)
+            at_client = on.dial(data.port)
             at_client.sendall(b"a file, and no TLS around it")
             at_origin = on.begin(b"STOR file", data)
             assert ending(at_origin) == "reset"
@@ -959,10 +949,10 @@ class TestDataHandshake:
             assert on.running.journal.wait("dataChannel")["toOrigin"] == 0
 
     def test_tls_is_not_looked_for_where_data_is_to_be_clear(self) -> None:
-        with secure_stage("flexible") as on:
+        with tls_stage("flexible") as on:
             on.auth()
             data = on.passive()
-            at_client = on.on.dial(data.port)
+            at_client = on.dial(data.port)
             at_client.sendall(b"\x16\x03\x01 is how some files begin")
             at_client.shutdown(socket.SHUT_WR)
             assert read_whole(on.begin(b"STOR file", data)) == b"\x16\x03\x01 is how some files begin"
@@ -970,11 +960,11 @@ class TestDataHandshake:
     @pytest.mark.parametrize("said", [b"426 Cut.", b"226 Done."])
     @pytest.mark.parametrize("how", ["fin", "reset", "garbage", "close_notify", "other_name", "unknown_ca"])
     def test_an_origin_that_fails(self, how: str, said: bytes) -> None:
-        with secure_stage("strict") as on:
+        with tls_stage("strict") as on:
             on.protect()
             on.private = None
             data = on.passive()
-            at_client = on.on.dial(data.port)
+            at_client = on.dial(data.port)
             at_origin = on.begin(b"RETR file", data)
             assert at_origin.recv(1, socket.MSG_PEEK) == b"\x16"
             reason = "connection lost"
@@ -1009,11 +999,11 @@ class TestDataHandshake:
             assert ending(at_client) == "whole"
 
     def test_an_origin_that_never_shakes_hands(self) -> None:
-        with secure_stage("strict", timeouts="data_stall = 1") as on:
+        with tls_stage("strict", "timeouts = { data_stall = 1 }") as on:
             on.protect()
             on.private = None
             data = on.passive()
-            at_client = on.on.dial(data.port)
+            at_client = on.dial(data.port)
             at_origin = on.begin(b"RETR file", data)
             at_client = on.secure(at_client)
             assert ending(at_client) == "reset"
@@ -1023,7 +1013,7 @@ class TestDataHandshake:
             assert on.running.journal.wait("dataChannel")["outcome"] == "stalled"
 
     def test_nothing_is_left_of_those_that_failed(self) -> None:
-        with secure_stage("strict", timeouts="data_accept = 1") as on:
+        with tls_stage("strict", "timeouts = { data_accept = 1 }") as on:
             on.protect()
             on.running.journal.wait("connect")
             before = descriptors()
@@ -1060,13 +1050,13 @@ class TestFlow:
     SIZE = 64 << 20
 
     @pytest.fixture
-    def on(self, mode: str) -> Iterator[SecureStage]:
-        with secure_stage(mode, timeouts="data_stall = 60") as on:
+    def on(self, mode: str) -> Iterator[Stage]:
+        with tls_stage(mode, "timeouts = { data_stall = 60 }") as on:
             on.protect()
             yield on
 
     @pytest.mark.parametrize("command", [b"STOR file", b"RETR file"])
-    def test_a_slow_reader_stops_the_sender_and_nothing_is_lost(self, on: SecureStage, command: bytes) -> None:
+    def test_a_slow_reader_stops_the_sender_and_nothing_is_lost(self, on: Stage, command: bytes) -> None:
         at_client, at_origin = on.transfer(command)
         sender, reader = (at_client, at_origin) if command == b"STOR file" else (at_origin, at_client)
         sent = memoryview(content(self.SIZE))
@@ -1094,7 +1084,7 @@ class TestFlow:
         on.control.say(b"226 Done.")
         assert on.client.reply() == b"226 Done."
 
-    def test_both_directions_at_once(self, on: SecureStage) -> None:
+    def test_both_directions_at_once(self, on: Stage) -> None:
         at_client, at_origin = on.transfer(b"STOR file")
         size = 8 << 20
         sent = {at_client: content(size, 1), at_origin: content(size, 2)}
@@ -1121,7 +1111,7 @@ class TestFlow:
 
     @pytest.mark.parametrize("full", [False, True])
     def test_a_transfer_that_moves_nothing_is_cut(self, mode: str, full: bool) -> None:
-        with secure_stage(mode, timeouts="data_stall = 1") as on:
+        with tls_stage(mode, "timeouts = { data_stall = 1 }") as on:
             on.protect()
             at_client, at_origin = on.transfer(b"RETR file")
             if full:
@@ -1132,7 +1122,7 @@ class TestFlow:
             on.control.say(b"226 Done.")
             assert code(on.client.reply()) == 426
 
-    def test_a_client_that_does_not_read_its_replies_stops_the_origin(self, on: SecureStage) -> None:
+    def test_a_client_that_does_not_read_its_replies_stops_the_origin(self, on: Stage) -> None:
         count = 12
         reply = b"211-Status\r\n" + (b" " + b"x" * 997 + b"\r\n") * 900 + b"211 End\r\n"
         sent = Progress()
@@ -1177,7 +1167,7 @@ class Progress:
 OURS, OTHERS = {NAME, "localhost"}, {"other.example.com"}
 
 
-def shown(on: SecureStage, name: str | None = None) -> set[str]:
+def shown(on: Stage, name: str | None = None) -> set[str]:
     """The names in the certificate that a client sees, who asks for that name."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(certificates().ca)
@@ -1220,12 +1210,12 @@ class TestCertificates:
         return files
 
     @pytest.fixture
-    def on(self, files: Files) -> Iterator[SecureStage]:
-        with staged(files.toml) as on:
+    def on(self, files: Files) -> Iterator[Stage]:
+        with stage(files.toml) as on:
             on.protect()
             yield on
 
-    def goes_on(self, on: SecureStage) -> None:
+    def goes_on(self, on: Stage) -> None:
         """The session that was there before still resumes."""
         at_client, at_origin = on.transfer(b"RETR file")
         at_origin.close()
@@ -1234,7 +1224,7 @@ class TestCertificates:
         assert on.client.reply() == b"226 Done."
 
     @pytest.mark.parametrize("reload", [False, True])
-    def test_files_that_change_are_read_again(self, on: SecureStage, files: Files, reload: bool) -> None:
+    def test_files_that_change_are_read_again(self, on: Stage, files: Files, reload: bool) -> None:
         assert shown(on.another()) == OURS
         files.put(certificates().other_name)
         if reload:
@@ -1243,7 +1233,7 @@ class TestCertificates:
         self.goes_on(on)
 
     @pytest.mark.parametrize("reload", [False, True])
-    def test_files_that_cannot_be_used_change_nothing(self, on: SecureStage, files: Files, reload: bool) -> None:
+    def test_files_that_cannot_be_used_change_nothing(self, on: Stage, files: Files, reload: bool) -> None:
         files.chain.write_text("half of a certifica")
         if reload:
             in_reactor(on.running.service.reload)
@@ -1257,7 +1247,7 @@ class TestCertificates:
         assert len(on.running.journal.all("tlsError")) == 1, "once, not for each session"
         self.goes_on(on)
 
-    def test_files_that_are_gone(self, on: SecureStage, files: Files) -> None:
+    def test_files_that_are_gone(self, on: Stage, files: Files) -> None:
         files.chain.unlink()
         assert shown(on.another()) == OURS
         event = on.running.journal.wait("tlsError", side="certificate")
@@ -1266,7 +1256,7 @@ class TestCertificates:
     def test_the_name_that_the_client_asks_for(self, tmp_path: Path) -> None:
         for number, pair in enumerate((certificates().server, certificates().other_name)):
             (tmp_path / f"{number}.pem").write_bytes(pair.certificate.read_bytes() + pair.key.read_bytes())
-        with staged(f'[application.tls]\nmode = "flexible"\ncertificate = "{tmp_path}"') as on:
+        with stage(f'[application.tls]\nmode = "flexible"\ncertificate = "{tmp_path}"') as on:
             assert shown(on.another()) == OURS
             assert shown(on.another(), NAME) == OURS
             assert shown(on.another(), "other.example.com") == OTHERS
@@ -1278,7 +1268,7 @@ class TestCertificates:
     def test_check(self, files: Files, tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
         files.put(getattr(certificates(), kind))
         file = tmp_path / "gateway.toml"
-        file.write_text(application(("198.51.100.1", 21), PORTS, listen="tcp:21", more=files.toml))
+        file.write_text(application(("198.51.100.1", 21), range(20000, 20021), listen="tcp:21", more=files.toml))
         assert main(["check", str(file)]) == 0
         [warning] = capsys.readouterr().err.splitlines() or [""]
         path = "warning: application[0].tls.certificate"
@@ -1288,7 +1278,7 @@ class TestCertificates:
         self, files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         file = tmp_path / "gateway.toml"
-        file.write_text(application(("198.51.100.1", 21), PORTS, listen="tcp:21", more=files.toml))
+        file.write_text(application(("198.51.100.1", 21), range(20000, 20021), listen="tcp:21", more=files.toml))
         files.chain.write_bytes(certificates().other_name.certificate.read_bytes())
         assert main(["check", str(file)]) == 2
         files.chain.unlink()
@@ -1303,57 +1293,57 @@ class TestCertificates:
 # Passthrough: what cannot be read is relayed as it is
 
 
-FEW = range(PORTS[-1] - 10, PORTS[-1])
+FEW = take(10)
 FAR = "127.0.0.9"
 
 
 class TestPassthrough:
     @pytest.fixture
-    def on(self) -> Iterator[SecureStage]:
-        with staged(tls("passthrough"), ports=FEW) as on:
+    def on(self) -> Iterator[Stage]:
+        with stage(trusting("passthrough"), data_ports=FEW) as on:
             self.go_opaque(on)
             yield on
 
     @pytest.fixture
-    def hasty(self) -> Iterator[SecureStage]:
+    def hasty(self) -> Iterator[Stage]:
         """Whose session is not idle for long."""
-        with staged(tls("passthrough", timeouts="idle = 3"), ports=FEW) as on:
+        with stage("timeouts = { idle = 3 }\n" + trusting("passthrough"), data_ports=FEW) as on:
             self.go_opaque(on)
             yield on
 
-    def go_opaque(self, on: SecureStage) -> None:
+    def go_opaque(self, on: Stage) -> None:
         """Both ends of the control connection shake hands with each other."""
-        assert on.on.exchange(b"AUTH TLS", b"234 Go on.") == b"234 Go on."
+        assert on.exchange(b"AUTH TLS", b"234 Go on.") == b"234 Go on."
         done = threading.Thread(target=self.be_secure, args=(on,))
         done.start()
         on.client.socket = secure_client(on.client.socket)
         done.join()
 
-    def be_secure(self, on: SecureStage) -> None:
+    def be_secure(self, on: Stage) -> None:
         on.control.socket = secure_origin(on.control.socket, origin_context())
 
-    def passes(self, on: SecureStage, at_client: socket.socket, at_origin: socket.socket) -> None:
+    def passes(self, on: Stage, at_client: socket.socket, at_origin: socket.socket) -> None:
         """What the one sends the other receives, and the other way round."""
         at_client.sendall(b"from the client")
         assert read_exactly(at_origin, 15) == b"from the client"
         at_origin.sendall(b"from the origin")
         assert read_exactly(at_client, 15) == b"from the origin"
 
-    def test_control_and_data(self, on: SecureStage) -> None:
+    def test_control_and_data(self, on: Stage) -> None:
         with DataPort.at(ORIGIN, FEW[0]) as data:
-            assert on.on.exchange(b"EPSV", b"229 (|||%d|)" % data.port) == b"229 (|||%d|)" % data.port
-            at_client = on.on.dial(data.port)
-            at_origin = on.on.own(data.accept())
+            assert on.exchange(b"EPSV", b"229 (|||%d|)" % data.port) == b"229 (|||%d|)" % data.port
+            at_client = on.dial(data.port)
+            at_origin = on.own(data.accept())
             at_client.sendall(content(100_000))
             at_client.shutdown(socket.SHUT_WR)
             assert read_whole(at_origin) == content(100_000)
             at_origin.close()
             assert ending(at_client) == "whole"
-            assert on.on.exchange(b"USER user", b"331 Password, please.") == b"331 Password, please."
+            assert on.exchange(b"USER user", b"331 Password, please.") == b"331 Password, please."
             event = on.running.journal.wait("dataChannel")
             assert (event["outcome"], event["toOrigin"]) == ("complete", 100_000)
 
-    def test_every_port_is_open_for_this_client_alone(self, on: SecureStage) -> None:
+    def test_every_port_is_open_for_this_client_alone(self, on: Stage) -> None:
         """CVE-2015-5361: behind AUTH a firewall opened its ports to everyone."""
         host = on.running.address[0]
         for port in FEW:
@@ -1365,7 +1355,7 @@ class TestPassthrough:
                 assert data.accept_now() is None
         on.running.journal.wait("strangerRefused", len(FEW), stranger=FAR)
 
-    def test_the_ports_are_closed_with_the_session(self, on: SecureStage) -> None:
+    def test_the_ports_are_closed_with_the_session(self, on: Stage) -> None:
         host = on.running.address[0]
         with DataPort.at(ORIGIN, FEW[0]) as data, connect((host, FEW[0])) as at_client, data.accept() as at_origin:
             on.client.close()
@@ -1375,23 +1365,23 @@ class TestPassthrough:
             with pytest.raises(ConnectionRefusedError):
                 connect((host, port))
 
-    def test_an_origins_port_that_is_closed(self, on: SecureStage) -> None:
+    def test_an_origins_port_that_is_closed(self, on: Stage) -> None:
         assert reset_at_once(on, FEW[0])
         assert on.running.journal.wait("dataChannel")["outcome"] == "origin unreachable"
 
-    def test_a_cut_is_passed_on(self, on: SecureStage) -> None:
+    def test_a_cut_is_passed_on(self, on: Stage) -> None:
         with DataPort.at(ORIGIN, FEW[0]) as data:
-            at_client = on.on.dial(data.port)
-            at_origin = on.on.own(data.accept())
+            at_client = on.dial(data.port)
+            at_origin = on.own(data.accept())
             at_client.sendall(b"some of it")
             assert read_exactly(at_origin, 10) == b"some of it"
             reset(at_client)
             assert ending(at_origin) == "reset"
 
-    def test_a_channel_keeps_the_session_from_being_idle(self, hasty: SecureStage) -> None:
+    def test_a_channel_keeps_the_session_from_being_idle(self, hasty: Stage) -> None:
         with DataPort.at(ORIGIN, FEW[0]) as data:
-            at_client = hasty.on.dial(data.port)
-            at_origin = hasty.on.own(data.accept())
+            at_client = hasty.dial(data.port)
+            at_origin = hasty.own(data.accept())
             idle = hasty.another()
             assert idle.client.line() == b"421 Idle timeout; closing control connection."
             self.passes(hasty, at_client, at_origin)
@@ -1401,40 +1391,40 @@ class TestPassthrough:
         assert ending(hasty.client.socket) == "cut", "the gateway has no keys to say more"
 
     @pytest.mark.parametrize("turn", [1, -1])
-    def test_two_sessions_of_one_client(self, hasty: SecureStage, turn: int) -> None:
+    def test_two_sessions_of_one_client(self, hasty: Stage, turn: int) -> None:
         """The data is taken to belong to the one that spoke last."""
         other = hasty.another()
         self.go_opaque(other)
         one, two = (hasty, other)[::turn]
-        one.on.exchange(b"EPSV", b"229 (|||%d|)" % FEW[0])
+        one.exchange(b"EPSV", b"229 (|||%d|)" % FEW[0])
         with DataPort.at(ORIGIN, FEW[0]) as data:
-            at_client, at_origin = hasty.on.dial(FEW[0]), hasty.on.own(data.accept())
+            at_client, at_origin = hasty.dial(FEW[0]), hasty.own(data.accept())
         hasty.running.journal.wait("disconnect", outcome="idle timeout")
         assert ending(two.client.socket) == "cut"
         self.passes(one, at_client, at_origin)
-        one.on.exchange(b"NOOP", b"200 Fine.")
+        one.exchange(b"NOOP", b"200 Fine.")
 
     @pytest.mark.parametrize("turn", [1, -1])
-    def test_the_end_of_one_session_does_not_cut_the_data_of_another(self, on: SecureStage, turn: int) -> None:
+    def test_the_end_of_one_session_does_not_cut_the_data_of_another(self, on: Stage, turn: int) -> None:
         other = on.another()
         self.go_opaque(other)
         with DataPort.at(ORIGIN, FEW[0]) as data:
-            channels = [(on.on.dial(FEW[0]), on.on.own(data.accept())) for _ in range(2)]
+            channels = [(on.dial(FEW[0]), on.own(data.accept())) for _ in range(2)]
         (on, other)[::turn][0].client.close()
         on.running.journal.wait("disconnect")
         for at_client, at_origin in channels:
             self.passes(on, at_client, at_origin)
 
-    def test_there_is_an_end_to_the_channels(self, on: SecureStage) -> None:
+    def test_there_is_an_end_to_the_channels(self, on: Stage) -> None:
         with DataPort.at(ORIGIN, FEW[0], backlog=100) as data:
             for _ in range(64):
-                on.on.dial(FEW[0])
-                on.on.own(data.accept())
+                on.dial(FEW[0])
+                on.own(data.accept())
             assert reset_at_once(on, FEW[0])
             assert on.running.journal.wait("tooManyDataChannels")["port"] == FEW[0]
             assert data.accept_now() is None
 
-    def test_a_peer_that_does_not_read_stops_the_other(self, on: SecureStage) -> None:
+    def test_a_peer_that_does_not_read_stops_the_other(self, on: Stage) -> None:
         size = 32 << 20
         sent = memoryview(content(size))
         for sender, reader in ((on.client, on.control), (on.control, on.client)):
@@ -1443,11 +1433,11 @@ class TestPassthrough:
             assert len(read_exactly(reader.socket, taken)) == taken
 
     def test_a_session_in_the_clear_is_protected_as_ever(self) -> None:
-        with secure_stage("passthrough") as on:
-            data = data_port()
-            reply = on.on.exchange(b"PASV", b"227 Entering Passive Mode (%s)." % data.numbers)
+        with tls_stage("passthrough") as on:
+            data = DataPort.at(ORIGIN)
+            reply = on.exchange(b"PASV", b"227 Entering Passive Mode (%s)." % data.numbers)
             assert b"(127,0,0,1," in reply
-            at_client = on.on.dial(data.port)
-            at_origin = on.begin(b"RETR file", on.on.own(data))
+            at_client = on.dial(data.port)
+            at_origin = on.begin(b"RETR file", on.own(data))
             at_origin.close()
             assert ending(at_client) == "whole"

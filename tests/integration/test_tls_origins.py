@@ -11,11 +11,16 @@ import attrs
 import pytest
 
 from tests.kit.certificates import Pair, certificates
-from tests.kit.clients import content, logged_in
-from tests.kit.gateway import Conversation, RunningGateway, application, gateway, in_reactor, names
+from tests.kit.clients import logged_in
+from tests.kit.content import content
+from tests.kit.conversation import Conversation, connect
+from tests.kit.gateway import RunningGateway, application, gateway, names, tls_table
+from tests.kit.mistakes import no_mistakes
+from tests.kit.ports import take
+from tests.kit.reactor import in_reactor
 from tests.kit.servers import DAEMONS, EXAMPLE_ADDRESS, SPECTRUM_RECIPE, Daemon, Server, proftpd, vsftpd
 from tests.kit.servers.requirements import require
-from tests.kit.stage import connect, no_mistakes, read_all
+from tests.kit.sockets import read_all
 from tests.kit.tls_clients import (
     CLIENTS,
     Account,
@@ -26,14 +31,13 @@ from tests.kit.tls_clients import (
     empty,
     mirror,
     secured,
-    table,
     tried_with,
 )
 from tests.kit.tls_origins import ORIGINS, embedded, secure
 
 HOST = "127.0.0.2"
-PORTS = range(28600, 28800)
-FEW_PORTS = range(28800, 28840)  # passthrough opens all of them
+PORTS = take(200)
+FEW_PORTS = take(40)  # passthrough opens all of them
 STRANGER = "127.0.0.9"
 
 
@@ -59,7 +63,7 @@ def before(server: Server, mode: str, **keys: str | bool | Path) -> Iterator[Sta
     """
     with (
         no_mistakes(),
-        gateway(application(server.address, server.passive_ports, more=table(mode, **keys))) as running,
+        gateway(application(server.address, server.passive_ports, more=tls_table(mode, **keys))) as running,
     ):
         yield Stack(server, running, Account(running.address[1], certificates().ca, server.user, server.password))
 

@@ -14,17 +14,19 @@ import attrs
 import pytest
 
 from origin import Origin
+from tests.kit import PATIENCE
 from tests.kit.certificates import Pair, certificates
 from tests.kit.clients import FTP, logged_in
-from tests.kit.gateway import PATIENCE, Journal, application, gateway
+from tests.kit.gateway import Journal, application, gateway, tls_table
+from tests.kit.mistakes import no_mistakes
 from tests.kit.packets import Stream, captured, obstacle
+from tests.kit.ports import take
 from tests.kit.servers.requirements import require
-from tests.kit.stage import no_mistakes
-from tests.kit.tls_clients import Account, secured, table
+from tests.kit.tls_clients import Account, secured
 
 NETWORK = IPv4Network("127.28.3.0/24")
 GATEWAY, ORIGIN = "127.28.3.1", "127.28.3.2"
-PORTS = range(28900, 28950)
+PORTS = take(50)
 
 PASSWORD = b"a password to be looked for"
 UPLOAD, DOWNLOAD = b"what the client stores; " * 3000, b"what the client fetches; " * 3000
@@ -84,7 +86,7 @@ class TestCapture:
         with contextlib.ExitStack() as stack:
             stack.enter_context(no_mistakes())
             origin = stack.enter_context(served(case.origin, tmp_path, pair))
-            toml = application(origin, PORTS, listen=f"tcp:0:interface={GATEWAY}", more=table(pair=pair, **keys))
+            toml = application(origin, PORTS, listen=f"tcp:0:interface={GATEWAY}", more=tls_table(pair=pair, **keys))
             running = stack.enter_context(gateway(toml))
             streams = stack.enter_context(captured(NETWORK))
             account = Account(
@@ -150,7 +152,7 @@ def openssl(request: pytest.FixtureRequest, place: tuple[str, int]) -> OpenSSL:
     require("openssl")
 
     def run(*options: str, stdin: str = "Q\n", **keys: str) -> tuple[str, Journal]:
-        more = table("flexible", implicit=request.param, **keys)
+        more = tls_table("flexible", implicit=request.param, **keys)
         with no_mistakes(), gateway(application(place, PORTS, more=more)) as running:
             host, port = running.address
             done = subprocess.run(

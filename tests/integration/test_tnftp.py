@@ -9,11 +9,13 @@ import pytest
 
 from origin import Origin
 from tests.kit.capture import Protect
-from tests.kit.clients import content, run
+from tests.kit.clients import run
+from tests.kit.content import content
 from tests.kit.gateway import RunningGateway, application
+from tests.kit.ports import take
 from tests.kit.servers.requirements import require
 
-PORTS = range(22600, 22650)
+PORTS = take(50)
 CONTENT = content(300_000)
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from origin import Origin
 from tests.kit.gateway import application, gateway
+from tests.kit.ports import take
 
-PORTS = range(20100, 20121)
+PORTS = take(21)
 
 
 def test_a_file_goes_through(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ from typing import Protocol, Self
 
 import attrs
 
-from tests.kit.gateway import PATIENCE, RunningGateway
+from tests.kit import PATIENCE
+from tests.kit.gateway import RunningGateway
 
 _SIOCATMARK = 0x8905 if sys.platform == "linux" else 0x40047307
 _IPV6_TEXT = re.compile(rb"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")

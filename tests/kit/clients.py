@@ -1,22 +1,17 @@
-"""FTP clients, and files for them to carry."""
+"""FTP clients without TLS: ftplib and lftp, and how a client program is run."""
 
 from __future__ import annotations
 
 import contextlib
 import ftplib
-import hashlib
 import os
-import random
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import attrs
-
-from tests.kit.gateway import PATIENCE
+from tests.kit import PATIENCE
 from tests.kit.servers.requirements import require
 
-MEBIBYTE = 1 << 20
 PROGRAM_SECONDS = 60.0  # that a client program may take
 
 
@@ -101,58 +96,3 @@ def lftp(
     script = [f"set {name} {value}" for name, value in settings.items()]
     script += [f"open -u '{user},{password}' -p {port} {host}", commands]
     return run("lftp", "-c", "; ".join(script), directory=directory)
-
-
-def content(size: int, seed: int = 0) -> bytes:
-    """Bytes that tell by themselves when some are lost, doubled or changed."""
-    return random.Random(seed).randbytes(size)
-
-
-@attrs.frozen
-class LargeContent:
-    """More than one would keep in memory: blocks of a mebibyte, each another.
-
-    :param size: bytes, in whole mebibytes.
-    """
-
-    size: int
-
-    def blocks(self) -> Iterator[bytes]:
-        """The content, in order."""
-        block = content(MEBIBYTE)
-        for number in range(self.size // MEBIBYTE):
-            yield number.to_bytes(8, "big") + block[8:]
-
-    def digest(self) -> str:
-        """Its SHA-256."""
-        return _digest(self.blocks())
-
-
-def digest_of(path: Path) -> str:
-    """The SHA-256 of a file."""
-    with path.open("rb") as file:
-        return _digest(iter(lambda: file.read(MEBIBYTE), b""))
-
-
-def _digest(blocks: Iterator[bytes]) -> str:
-    digest = hashlib.sha256()
-    for block in blocks:
-        digest.update(block)
-    return digest.hexdigest()
-
-
-def tree(root: Path, files: int, leading_spaces: bool = True) -> None:
-    """Makes a tree of files, some of them empty, and some with names that are easily lost: spaces, UTF-8, quotes."""
-    space = " " if leading_spaces else ""
-    names = ["plain-{}", "two words {}", space + "leading space {}", "Größe {}", "日本語 {}", "quote' {}", "a&b;c {}"]
-    folders = ["", "one", "one/two", space + "folder", "Ordner für Ä"]
-    for number in range(files):
-        folder = root / folders[number % len(folders)]
-        folder.mkdir(parents=True, exist_ok=True)
-        size = number * 977 % 20_000
-        (folder / names[number % len(names)].format(number)).write_bytes(content(size, number))
-
-
-def contents(root: Path) -> dict[str, str]:
-    """What is in a tree: the SHA-256 of each file by its path, and "" for each directory."""
-    return {str(path.relative_to(root)): "" if path.is_dir() else digest_of(path) for path in sorted(root.rglob("*"))}

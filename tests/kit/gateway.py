@@ -1,6 +1,6 @@
-"""Runs gateways for the integration tests: in this process, with real sockets, the reactor in a thread of its own.
+"""Gateways for the tests: in this process, with real sockets, the reactor in a thread of its own.
 
-So a test is plain, blocking code, as its clients are. What it waits for, it waits for as an event of the gateway's.
+A test waits for the gateway's events, by its journal.
 """
 
 from __future__ import annotations
@@ -8,51 +8,21 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import attrs
-from twisted.internet import reactor as _reactor
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IHostnameResolver, IHostResolution, IResolutionReceiver
-from twisted.internet.threads import blockingCallFromThread
 from zope.interface import implementer
 
 from gateway import config
-from gateway.net.clock import use_monotonic_clock
 from gateway.service import Gateway
-
-reactor: Any = _reactor
-T = TypeVar("T")
-PATIENCE = 20.0  # seconds that a test waits for what must happen
-
-
-_thread = threading.Thread(target=reactor.run, kwargs={"installSignalHandlers": False})
-
-
-def _start_reactor() -> None:
-    if not _thread.is_alive():
-        use_monotonic_clock(reactor)
-        running = threading.Event()
-        reactor.callWhenRunning(running.set)
-        _thread.start()
-        running.wait()
-
-
-def stop_reactor() -> None:
-    """Ends its thread, for good: at the end of the run."""
-    if _thread.is_alive():
-        reactor.callFromThread(reactor.stop)
-        _thread.join()
-
-
-def in_reactor(function: Callable[..., T], *arguments: object) -> T:
-    """Calls it in the reactor's thread, and waits for what it gives, or for the Deferred that it gives."""
-    _start_reactor()
-    return blockingCallFromThread(reactor, function, *arguments)
+from tests.kit import PATIENCE
+from tests.kit.certificates import Pair, certificates
+from tests.kit.reactor import in_reactor, reactor
 
 
 @attrs.define(eq=False)
@@ -212,65 +182,16 @@ def application(
     """
 
 
-@attrs.define(eq=False)
-class Conversation:
-    """A control connection, spoken by hand."""
+def tls_table(mode: str, pair: Pair | Path | None = None, **keys: str | bool | Path) -> str:
+    """The TOML of an application's TLS.
 
-    socket: socket.socket
-    received: bytes = b""
-
-    @classmethod
-    def to(cls, address: tuple[str, int]) -> Conversation:
-        """Connects; the greeting is not read yet."""
-        return cls(socket.create_connection(address, timeout=PATIENCE))
-
-    def send(self, data: bytes) -> None:
-        """Sends these bytes, nothing added."""
-        self.socket.sendall(data)
-
-    def line(self) -> bytes:
-        """The next line, without its CRLF; b'' at the end of the connection."""
-        line = bytearray()
-        while not line.endswith(b"\n"):
-            byte = self.socket.recv(1)
-            if not byte:
-                break
-            line += byte
-        self.received += line
-        return bytes(line).removesuffix(b"\r\n")
-
-    def reply(self) -> bytes:
-        """The next reply, all of its lines, without the last CRLF."""
-        first = self.line()
-        lines = [first]
-        while first[3:4] == b"-" and lines[-1][:4] != first[:3] + b" ":
-            lines.append(self.line())
-        return b"\r\n".join(lines)
-
-    def ask(self, command: bytes) -> bytes:
-        """Sends a command, CRLF added; gives the reply."""
-        self.send(command + b"\r\n")
-        return self.reply()
-
-    def login(self, user: str = "user", password: str = "secret") -> None:
-        """Reads the greeting and logs in."""
-        assert self.reply().startswith(b"220")
-        assert self.ask(b"USER " + user.encode()).startswith(b"331")
-        assert self.ask(b"PASS " + password.encode()).startswith(b"230")
-
-    def at_end(self) -> bool:
-        """Whether nothing follows but the end of the connection; waits for it."""
-        try:
-            return self.socket.recv(1) == b""
-        except ConnectionResetError:
-            return True
-
-    def close(self) -> None:
-        """Closes it."""
-        self.socket.close()
-
-    def __enter__(self) -> Conversation:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    :param pair: what the gateway shows its clients, where the mode lets it: a good one by default; or a directory.
+    :param keys: more of the table.
+    """
+    shown = pair or certificates().server
+    values: dict[str, str | bool | Path] = {"mode": mode}
+    if mode in ("flexible", "full", "strict"):
+        values |= {"certificate": shown} if isinstance(shown, Path) else attrs.asdict(shown)
+    values |= keys
+    texts = {key: json.dumps(value if isinstance(value, bool) else str(value)) for key, value in values.items()}
+    return "\n".join(["[application.tls]", *(f"{key} = {text}" for key, text in texts.items())])

@@ -9,10 +9,10 @@ from typing import Any
 
 import attrs
 import pytest
-from twisted.logger import LogEvent, globalLogPublisher
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
-from tests.kit.gateway import in_reactor
+from tests.kit.reactor import in_reactor
 
 
 class Planted(Exception):
@@ -66,5 +66,23 @@ def mistake(monkeypatch: pytest.MonkeyPatch, place: Any, name: str, after: int =
             yield found
             in_reactor(lambda: None)  # which is done then with the event that it happened in
         assert (found.made, found.logged) == (1, 1), found
+    finally:
+        globalLogPublisher.removeObserver(observe)
+
+
+@contextlib.contextmanager
+def no_mistakes() -> Iterator[None]:
+    """No exception was left to Twisted to log, but for those that the test planted."""
+    failures: list[tuple[LogEvent, Failure]] = []
+
+    def observe(event: LogEvent) -> None:
+        failure = failure_of(event)
+        if failure is not None and not failure.check(Planted):
+            failures.append((event, failure))
+
+    globalLogPublisher.addObserver(observe)
+    try:
+        yield
+        assert not failures, formatEvent(failures[0][0]) + failures[0][1].getTraceback()
     finally:
         globalLogPublisher.removeObserver(observe)

@@ -11,20 +11,15 @@ import ctypes
 import functools
 import os
 import shutil
-import socket
-import struct
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
 
 import attrs
 import pytest
 
 _NETNS = Path("/run/netns")  # where ip(8) has them
 _CLONE_NEWNET = 0x40000000
-_ETH_P_ALL, _TCP = 3, 6
-_CAPTURED = 64 << 20  # bytes that may wait to be looked at
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -180,50 +175,3 @@ def require_namespaces() -> None:
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
-
-
-@attrs.define
-class Wire:
-    """Every packet that arrives at, or leaves, one end of a link."""
-
-    end: End
-    _socket: socket.socket = attrs.field(init=False)
-
-    def __enter__(self) -> Self:
-        with self.end.host.inside():
-            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
-        self._socket.setsockopt(socket.SOL_SOCKET, 33, _CAPTURED)  # SO_RCVBUFFORCE
-        self._socket.bind((self.end.device, _ETH_P_ALL))
-        self._socket.setblocking(False)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._socket.close()
-
-    def packets(self) -> list[bytes]:
-        """The IPv4 packets so far, whole."""
-        packets = []
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                frame = self._socket.recv(1 << 17)
-                if frame[12:14] == b"\x08\x00":
-                    packets.append(frame[14:])
-        seen, lost = struct.unpack("II", self._socket.getsockopt(263, 6, 8))  # SOL_PACKET, PACKET_STATISTICS
-        assert not lost, f"{lost} of {seen} packets were not captured"
-        return packets
-
-
-def hosts(packet: bytes) -> set[str]:
-    """Source and destination of an IPv4 packet."""
-    return {socket.inet_ntoa(packet[12:16]), socket.inet_ntoa(packet[16:20])}
-
-
-def streams(packets: list[bytes], towards: str) -> list[bytes]:
-    """What each TCP connection carried to that address; a link without faults keeps the order of packets."""
-    found: dict[bytes, bytearray] = {}
-    for packet in packets:
-        if packet[9] == _TCP and packet[16:20] == socket.inet_aton(towards):
-            segment = packet[(packet[0] & 15) * 4 : int.from_bytes(packet[2:4], "big")]
-            key = packet[12:20] + segment[:4]
-            found.setdefault(key, bytearray()).extend(segment[(segment[12] >> 4) * 4 :])
-    return [bytes(stream) for stream in found.values()]

@@ -1,4 +1,4 @@
-"""What goes over the wire: the TCP streams of the loopback interface, seen from outside of those who speak."""
+"""Packets as they go over the wire, and the TCP streams in them, seen from outside of those who speak."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from ipaddress import IPv4Network
+from typing import Self
 
 import attrs
 
-_ETH_P_IP = 0x0800  # what comes in; on this interface that is all that goes out
+_ETH_P_ALL, _ETH_P_IP = 0x0003, 0x0800
 _SOL_PACKET, _PACKET_STATISTICS = 263, 6
 _SO_ATTACH_FILTER, _SO_RCVBUFFORCE = 26, 33
 _BUFFER = 64 << 20  # bytes: it is read at the end
@@ -50,21 +51,85 @@ def obstacle() -> str | None:
     return None
 
 
+@attrs.define(eq=False)
+class Tap:
+    """A packet socket that keeps every IPv4 packet of an interface until it is asked for them."""
+
+    _socket: socket.socket
+
+    @classmethod
+    def at(cls, device: str, network: IPv4Network | None = None) -> Self:
+        """Begins, on the host that this thread is on.
+
+        :param network: only packets from or to this network's addresses, whatever else is under way.
+        """
+        # On the loopback interface each packet goes out and comes in.
+        protocol = _ETH_P_IP if device == "lo" else _ETH_P_ALL
+        tap = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)
+        tap.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
+        if network is not None:
+            _filter(tap, network)
+        tap.bind((device, protocol))
+        tap.setblocking(False)
+        return cls(tap)
+
+    def packets(self) -> list[bytes]:
+        """The packets since the last call; none of them was lost."""
+        packets = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                packet, (_, protocol, *_) = self._socket.recvfrom(_MAX_PACKET)
+                if protocol == _ETH_P_IP:
+                    packets.append(packet)
+        seen, lost = struct.unpack("II", self._socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))
+        assert not lost, f"{lost} of {seen} packets were not captured"
+        return packets
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+
 @contextlib.contextmanager
 def captured(network: IPv4Network) -> Iterator[list[Stream]]:
     """At the end of the block the list holds each stream from or to that network's addresses, of connections made
     in the block.
     """
-    streams: list[Stream] = []
-    with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM) as tap:
-        tap.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
-        _filter(tap, network)
-        tap.bind(("lo", _ETH_P_IP))
-        yield streams
+    found: list[Stream] = []
+    with Tap.at("lo", network) as tap:
+        yield found
         # Whoever read it read it after the tap.
-        streams += _streams(_packets(tap))
-        _, dropped = struct.unpack("II", tap.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))
-        assert not dropped
+        found += streams(tap.packets())
+
+
+def hosts(packet: bytes) -> tuple[str, str]:
+    """Source and destination of an IPv4 packet."""
+    return socket.inet_ntoa(packet[12:16]), socket.inet_ntoa(packet[16:20])
+
+
+def streams(packets: list[bytes]) -> list[Stream]:
+    """Puts the payloads of TCP packets together (RFC 9293 section 3.1)."""
+    starts: dict[tuple[SocketAddress, SocketAddress], int] = {}
+    contents: defaultdict[tuple[SocketAddress, SocketAddress], bytearray] = defaultdict(bytearray)
+    for packet in packets:
+        header, total = (packet[0] & 0x0F) * 4, int.from_bytes(packet[2:4], "big")
+        if packet[9] != socket.IPPROTO_TCP:
+            continue
+        segment = packet[header : total or None]  # 0: longer than the field can say
+        ports = struct.unpack_from("!HH", segment)
+        sequence, flags = struct.unpack_from("!I", segment, 4)[0], segment[13]
+        source, destination = hosts(packet)
+        ends = (source, ports[0]), (destination, ports[1])
+        if flags & 0x02:  # SYN
+            starts[ends] = sequence + 1
+        payload = segment[(segment[12] >> 4) * 4 :]
+        if payload and ends in starts:
+            at, content = (sequence - starts[ends]) % 2**32, contents[ends]
+            content.extend(bytes(max(0, at - len(content))))
+            content[at : at + len(payload)] = payload
+    return [Stream(*ends, bytes(content)) for ends, content in contents.items()]
 
 
 def _filter(tap: socket.socket, network: IPv4Network) -> None:
@@ -84,33 +149,3 @@ def _filter(tap: socket.socket, network: IPv4Network) -> None:
     tap.setsockopt(
         socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", len(instructions), ctypes.addressof(program))
     )
-
-
-def _packets(tap: socket.socket) -> Iterator[bytes]:
-    tap.setblocking(False)
-    with contextlib.suppress(BlockingIOError):
-        while True:
-            yield tap.recv(_MAX_PACKET)
-
-
-def _streams(packets: Iterator[bytes]) -> Iterator[Stream]:
-    """Puts the payloads of TCP packets together (RFC 9293 section 3.1)."""
-    starts: dict[tuple[SocketAddress, SocketAddress], int] = {}
-    contents: defaultdict[tuple[SocketAddress, SocketAddress], bytearray] = defaultdict(bytearray)
-    for packet in packets:
-        header, total = (packet[0] & 0x0F) * 4, int.from_bytes(packet[2:4], "big")
-        if packet[9] != socket.IPPROTO_TCP:
-            continue
-        segment = packet[header : total or None]  # 0: longer than the field can say
-        ports = struct.unpack_from("!HH", segment)
-        sequence, flags = struct.unpack_from("!I", segment, 4)[0], segment[13]
-        hosts = (socket.inet_ntoa(packet[12:16]), socket.inet_ntoa(packet[16:20]))
-        ends = (hosts[0], ports[0]), (hosts[1], ports[1])
-        if flags & 0x02:  # SYN
-            starts[ends] = sequence + 1
-        payload = segment[(segment[12] >> 4) * 4 :]
-        if payload and ends in starts:
-            at, content = (sequence - starts[ends]) % 2**32, contents[ends]
-            content.extend(bytes(max(0, at - len(content))))
-            content[at : at + len(payload)] = payload
-    return (Stream(*ends, bytes(content)) for ends, content in contents.items())

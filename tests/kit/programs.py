@@ -19,7 +19,7 @@ from typing import IO
 import attrs
 
 import gateway
-from tests.kit.gateway import PATIENCE
+from tests.kit import PATIENCE
 
 BIN = Path(sys.executable).parent
 

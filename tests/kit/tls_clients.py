@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ftplib
-import json
 import shutil
 import ssl
 from collections.abc import Iterator, Mapping
@@ -15,29 +14,12 @@ from typing import Any, Protocol
 import attrs
 import pytest
 
-from tests.kit.certificates import Pair, certificates
-from tests.kit.clients import FTP, content, contents, run, tree
+from tests.kit.clients import FTP, run
+from tests.kit.content import content, contents, tree
 from tests.kit.servers.requirements import require
 
 NAME = "localhost"
 """What every client connects to: a name in `tests.kit.certificates.NAMES` that resolves on every machine."""
-
-
-def table(mode: str, pair: Pair | Path | None = None, **more: str | bool | Path) -> str:
-    """The TOML of an application's TLS.
-
-    :param pair: what the gateway shows its clients, where the mode lets it: a good one by default; or a directory.
-    """
-    shown = pair or certificates().server
-    keys = (
-        {"certificate": str(shown)}
-        if isinstance(shown, Path)
-        else {"certificate": str(shown.certificate), "key": str(shown.key)}
-    )
-    if mode in ("off", "passthrough"):
-        keys = {}
-    keys |= {"mode": mode, **{key: value if isinstance(value, bool) else str(value) for key, value in more.items()}}
-    return "\n".join(["[application.tls]", *(f"{key} = {json.dumps(value)}" for key, value in keys.items())])
 
 
 class FTPS(FTP, ftplib.FTP_TLS):

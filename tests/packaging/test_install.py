@@ -21,15 +21,16 @@ from pathlib import Path
 import attrs
 import pytest
 
-from tests.kit.gateway import PATIENCE
+from tests.kit import PATIENCE
+from tests.kit.ports import take
 from tests.kit.programs import NET, Program, assert_no_traceback, ready, running
 
 CHECKOUT = Path(__file__).parents[2]
 TOP_LEVEL = {"CHANGELOG.rst", "LICENSE", "MANIFEST.in", "README.rst", "pyproject.toml", "setup.cfg", "tox.ini"}
 
 GATEWAY, ORIGIN = f"{NET}.1", f"{NET}.2"
-CONTROL_PORT = 26900
-DATA_PORTS = "26910-26920"
+CONTROL_PORT, *_passive = take(12)
+DATA_PORTS = f"{_passive[0]}-{_passive[-1]}"
 
 pytestmark = pytest.mark.timeout(400)  # the first one waits for two builds
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Awaitable, Callable
 from typing import NoReturn
+
+from tests.kit.passive import passive_port
 
 REFUSALS = (421, 425, 426)  # what a client may be told while the origin is gone
 SIZE = 20_000  # bytes of a file
@@ -69,12 +70,8 @@ class Client:
 
     async def begin(self, command: bytes) -> tuple[StreamReader, StreamWriter]:
         """Begins a transfer; gives its data connection."""
-        host, port = self.writer.get_extra_info("peername")[:2]
-        if self.extended:
-            port = int((await self.ask(b"EPSV", 229)).split(b"|")[3])
-        else:
-            numbers = re.findall(rb"\d+", (await self.ask(b"PASV", 227))[4:])
-            port = int(numbers[4]) * 256 + int(numbers[5])
+        host = self.writer.get_extra_info("peername")[0]
+        port = passive_port(await (self.ask(b"EPSV", 229) if self.extended else self.ask(b"PASV", 227)))
         try:
             data = await asyncio.open_connection(host, port)
         except OSError as error:  # the port is closed again: the reply to the transfer command says why

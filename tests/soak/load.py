@@ -20,7 +20,7 @@ PATIENCE = 30.0  # seconds in which all have to be gone in the end
 HELD = 2.0  # seconds that all stay in the middle of a transfer
 
 
-class Session:
+class Visit:
     """One from its beginning to its QUIT."""
 
     def __init__(self, load: Load, number: int) -> None:
@@ -71,7 +71,7 @@ class Load:
 
     def __init__(self, place: SocketAddress, sessions: int) -> None:
         self.place, self.sessions = place, sessions
-        self.live: deque[Session] = deque()
+        self.live: deque[Visit] = deque()
         self.begun = self.halted = self.up = self.served = 0
         self.refused: Counter[str] = Counter()
         self.unexpected: Counter[str] = Counter()
@@ -90,7 +90,7 @@ class Load:
         most, self.looked = round(RUSH * (now - self.looked)), now
         self.live = deque(session for session in self.live if not session.task.done())
         for _ in range(min(most, self.sessions - len(self.live))):
-            self.live.append(Session(self, self.begun))
+            self.live.append(Visit(self, self.begun))
             self.begun += 1
 
     async def together(self) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.programs import Program
-from tests.soak.world import DESCRIPTORS, GATEWAY, OTHERS, PATIENCE, SPARE, World, result, share, world
+from tests.soak.site import DESCRIPTORS, GATEWAY, OTHERS, PATIENCE, SPARE, Site, result, share, site
 
 P99 = 50.0  # milliseconds that a NOOP of others may take, of a hundred the slowest
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.timeout(240)
 
 
 @contextlib.contextmanager
-def others(on: World) -> Iterator[None]:
+def others(on: Site) -> Iterator[None]:
     """Sessions with an origin of their own that only say NOOP, and are answered in time."""
     with on.their_origin(), on.program("probe", *OTHERS) as probe:
         probe.out.wait("probing")
@@ -39,14 +39,14 @@ def others(on: World) -> Iterator[None]:
         assert times["count"] > 100 and times["p99"] < P99
 
 
-def attack(on: World, kind: str, count: int) -> contextlib.AbstractContextManager[Program]:
+def attack(on: Site, kind: str, count: int) -> contextlib.AbstractContextManager[Program]:
     """So many attackers."""
     return on.program("attack", kind, *GATEWAY, count, NICE)
 
 
 def test_half_open_connections(tmp_path: Path) -> None:
     """They are let go at the login's deadline. Ten thousand, or as many as the descriptors allow."""
-    with world(tmp_path, f"timeouts = {{ login = {LOGIN} }}", NICE) as on, others(on):
+    with site(tmp_path, f"timeouts = {{ login = {LOGIN} }}", NICE) as on, others(on):
         before = on.descriptors
         with attack(on, "silence", HALF_OPEN) as silence:
             outcome = result(silence)
@@ -57,7 +57,7 @@ def test_half_open_connections(tmp_path: Path) -> None:
 
 def test_slow_loris_on_the_control_connection(tmp_path: Path) -> None:
     """A byte now and then holds neither the login's deadline up nor the idle one."""
-    with world(tmp_path, f"timeouts = {{ login = {LOGIN}, idle = {IDLE} }}", NICE) as on, others(on):
+    with site(tmp_path, f"timeouts = {{ login = {LOGIN}, idle = {IDLE} }}", NICE) as on, others(on):
         before = on.descriptors
         with attack(on, "dribble", SLOW) as dribble:
             outcome = result(dribble)
@@ -68,7 +68,7 @@ def test_slow_loris_on_the_control_connection(tmp_path: Path) -> None:
 
 def test_slow_loris_on_the_data_connection(tmp_path: Path) -> None:
     """Who takes nothing, or sends nothing, is cut; half of them do the one, half the other."""
-    with world(tmp_path, f"timeouts = {{ data_stall = {STALL}, idle = {IDLE} }}", NICE) as on, others(on):
+    with site(tmp_path, f"timeouts = {{ data_stall = {STALL}, idle = {IDLE} }}", NICE) as on, others(on):
         before = on.descriptors
         with attack(on, "thirst", SLOW) as thirst:
             outcome = result(thirst)
@@ -79,7 +79,7 @@ def test_slow_loris_on_the_data_connection(tmp_path: Path) -> None:
 
 def test_pasv_spam(tmp_path: Path) -> None:
     """A port a reply, and none of them stays open."""
-    with world(tmp_path, nice=NICE) as on, others(on):
+    with site(tmp_path, nice=NICE) as on, others(on):
         before = on.descriptors
         with attack(on, "spam", SPAMMERS) as spam:
             spam.out.wait("standing", patience=PATIENCE)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.soak.world import DESCRIPTORS, GATEWAY, PATIENCE, SPARE, World, result, share, world
+from tests.soak.site import DESCRIPTORS, GATEWAY, PATIENCE, SPARE, Site, result, share, site
 
 PER_SESSION = 6  # descriptors of the gateway: both control connections, both data connections, two to spare
 
@@ -20,7 +20,7 @@ RECOVERY = max(2, SECONDS // 6)  # seconds at the end in which nobody is refused
 pytestmark = pytest.mark.timeout(240)
 
 
-def all_at_once(on: World) -> tuple[int, int]:
+def all_at_once(on: Site) -> tuple[int, int]:
     """Sessions come, and are gone again; gives the gateway's descriptors then, and its memory."""
     before = on.descriptors
     with on.program("load", *GATEWAY, SESSIONS, 0, 0) as load:
@@ -33,7 +33,7 @@ def all_at_once(on: World) -> tuple[int, int]:
 
 
 def test_sessions_that_come_and_go(tmp_path: Path) -> None:
-    with world(tmp_path) as on:
+    with site(tmp_path) as on:
         descriptors, memory = all_at_once(on)
         with on.program("load", *GATEWAY, SESSIONS, CHURN, SECONDS) as load:
             outcome = result(load)
@@ -46,7 +46,7 @@ def test_sessions_that_come_and_go(tmp_path: Path) -> None:
 
 
 def test_an_origin_that_is_killed_and_comes_again(tmp_path: Path) -> None:
-    with world(tmp_path) as on:
+    with site(tmp_path) as on:
         descriptors, memory = all_at_once(on)
         with on.program("load", *GATEWAY, SESSIONS, CHURN, SECONDS) as load:
             load.out.wait("together", patience=PATIENCE)

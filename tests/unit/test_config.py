@@ -967,12 +967,30 @@ def well_behaved(text: str) -> None:
             assert re.fullmatch(r'[^ ."]\S*(?:\."[^\n]*")?: \S.*|".*": \S.*', mistake), mistake
             assert mistake.isprintable()
     else:
-        assert all(isinstance(text, str) for text in warnings(config))
+        for advice in warnings(config):
+            assert re.fullmatch(r"application\[\d+\](\.[a-z_]+)+: \S.*", advice), advice
+            assert advice.isprintable()
 
 
 @given(st.lists(APPLICATIONS, min_size=1, max_size=3))
 def test_any_applications(applications: list[dict[str, Any]]) -> None:
     well_behaved(document(application=applications))
+
+
+ADVISED = {
+    "public_address": "10.0.0.1",
+    "data_ports": {"origin": "1024-65535", "public": "1024-65535"},
+    "listen": ["tcp:21", "tcp6:21"],
+    "proxy_protocol": {"accept_from": ["0.0.0.0/0"]},
+}
+"""What is right, and not wise."""
+
+
+@given(st.sets(st.sampled_from(sorted(ADVISED)), min_size=1))
+def test_any_unwise_application(keys: set[str]) -> None:
+    given = REQUIRED | {key: ADVISED[key] for key in keys}
+    assert warnings(parse(document(application=[given]), DIRECTORY))
+    well_behaved(document(application=[given]))
 
 
 @given(st.dictionaries(st.just("application") | st.just("events") | KEYS, VALUES, max_size=4))
@@ -985,14 +1003,30 @@ def test_any_text(text: str) -> None:
     well_behaved(text)
 
 
-@given(st.text())
-def test_any_flags(text: str) -> None:
+FLAGS = {
+    "--listen": "tcp:2121",
+    "--origin": "198.51.100.1:21",
+    "--data-ports": "20000-20020",
+    "--public-address": "192.0.2.1",
+}
+"""Each with a value that is right."""
+
+
+@given(st.tuples(*(st.just(right) | st.text() for right in FLAGS.values())))
+def test_any_flags(texts: tuple[str, str, str, str]) -> None:
+    """A mistake names its flag, and a flag that is right is not blamed."""
+    given = dict(zip(FLAGS, texts, strict=True))
+    listen, *others = texts
     try:
-        config = from_flags([text], text, text, text)
+        config = from_flags([listen], *others)
     except ConfigError as error:
-        assert all(mistake.startswith("--") for mistake in error.mistakes)
+        blamed = {re.match(r"(--[a-z-]+)[^:]*: \S", mistake)[1] for mistake in error.mistakes}
+        assert blamed and blamed <= {flag for flag, text in given.items() if text != FLAGS[flag]}, error.mistakes
+        assert all(mistake.isprintable() for mistake in error.mistakes)
     else:
-        assert config.applications
+        (application,) = config.applications
+        same = read(listen=listen, origin=others[0], data_ports=others[1], public_address=others[2])
+        assert application == attrs.evolve(same, name=others[2])
 
 
 @given(st.text())

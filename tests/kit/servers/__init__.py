@@ -9,7 +9,7 @@ Example::
 """
 
 from tests.kit.servers.daemons import DAEMONS, SPECTRUM_RECIPE, Daemon, Server, proftpd, pure_ftpd, vsftpd
-from tests.kit.servers.world import EXAMPLE_ADDRESS, EXAMPLE_NAME
+from tests.kit.servers.sandbox import EXAMPLE_ADDRESS, EXAMPLE_NAME
 
 __all__ = [
     "DAEMONS",

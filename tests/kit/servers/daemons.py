@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 import attrs
 
-from tests.kit.servers.world import EXAMPLE_NAME, world
+from tests.kit.servers.sandbox import EXAMPLE_NAME, sandbox
 
 TREE = Path(os.environ.get("FTP_SERVERS") or Path(__file__).parents[2] / ".tox" / "ftp-servers").absolute()
 """Where `.ci/fetch-servers` unpacked them."""
@@ -82,7 +82,7 @@ class Daemon:
         def command(state: Path) -> list[str]:
             return self._command(self.path, Plan(*address, passive_ports, settings, state))
 
-        with world(command, address, user, password, root) as pid:
+        with sandbox(command, address, user, password, root) as pid:
             yield Server(self.name, address, user, password, root, passive_ports, pid)
 
 

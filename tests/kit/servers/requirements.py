@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from tests.kit.servers.daemons import DAEMONS
-from tests.kit.servers.world import obstacle
+from tests.kit.servers.sandbox import obstacle
 
 
 @functools.cache

@@ -16,7 +16,8 @@ from gateway.data.candidates import Candidates
 from gateway.data.usage import Ending
 from gateway.net.leg import Leg
 from gateway.net.tls_leg import Handshake
-from tests.unit.net.test_tls_leg import Loop, Scripted, connected
+from tests.kit.manual_reactor import ManualReactor
+from tests.unit.net.test_tls_leg import Scripted, connected
 
 CLIENT = ip_address("127.0.0.1")
 
@@ -26,7 +27,7 @@ class Host:
     """Awaits a client for 10 seconds, and writes down what it is told."""
 
     is_held: bool
-    loop: Loop = attrs.field(factory=Loop)
+    loop: ManualReactor = attrs.field(factory=ManualReactor)
     told: list[str] = attrs.field(factory=list)
     client: Leg | None = None
     peers: list[socket.socket] = attrs.field(factory=list)

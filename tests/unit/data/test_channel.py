@@ -14,8 +14,9 @@ from gateway.data.channel import DataChannel
 from gateway.data.port import Guest, TooManyPorts
 from gateway.data.usage import Ending, Usage
 from gateway.net.reactor import Reactor
+from tests.kit.manual_reactor import ManualReactor
 from tests.kit.stage import plain_route
-from tests.unit.net.test_tls_leg import Loop, connected
+from tests.unit.net.test_tls_leg import connected
 
 CLIENT = ip_address("127.0.0.1")
 
@@ -72,7 +73,7 @@ class Owner:
 class House:
     """One channel, its ports and its owner. A client has 30 seconds to come."""
 
-    reactor: Loop = attrs.field(factory=Loop)
+    reactor: ManualReactor = attrs.field(factory=ManualReactor)
     ports: LatePorts = attrs.field(factory=LatePorts)
     owner: Owner = attrs.field(factory=Owner)
     channel: DataChannel = attrs.field(init=False)

@@ -23,7 +23,7 @@ from gateway.data.port import DataPorts
 from gateway.net import reception
 from gateway.net.reactor import Reactor
 from tests.kit.mistakes import Planted
-from tests.kit.stage import reset
+from tests.kit.sockets import reset
 
 PLACE = ("127.0.0.1", 0)  # the system chooses a port; all who come here share that
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from gateway.data.pump import BUFFER, best_pump
 from gateway.net.leg import Leg
+from tests.kit.manual_reactor import ManualReactor
 from tests.unit.data.test_port import no_descriptors
-from tests.unit.net.test_tls_leg import Loop
 
 
 @contextlib.contextmanager
@@ -17,7 +17,7 @@ def connected() -> Iterator[tuple[socket.socket, Leg]]:
     """A peer, and the leg that leads to it."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         with socket.create_connection(server.getsockname(), timeout=20) as peer, server.accept()[0] as ours:
-            yield peer, Leg(Loop(), ours)
+            yield peer, Leg(ManualReactor(), ours)
 
 
 def test_a_process_out_of_descriptors_copies_on() -> None:

@@ -15,8 +15,9 @@ from gateway.net import reception
 from gateway.net.proxy_header import ProxyInfo
 from gateway.net.reactor import Reactor
 from gateway.net.reception import Reception, contained
+from tests.kit.manual_reactor import ManualReactor
 from tests.kit.mistakes import Planted
-from tests.unit.net.test_tls_leg import Loop, connected
+from tests.unit.net.test_tls_leg import connected
 
 PEER = ("127.0.0.10", 40000)
 HEADER = b"PROXY TCP4 203.0.113.9 198.51.100.7 50000 21\r\n"
@@ -26,7 +27,7 @@ HEADER = b"PROXY TCP4 203.0.113.9 198.51.100.7 50000 21\r\n"
 class Port:
     """A port with a reception, which writes down what it is told."""
 
-    loop: Loop = attrs.field(factory=Loop)
+    loop: ManualReactor = attrs.field(factory=ManualReactor)
     told: list[str] = attrs.field(factory=list)
     reception: Reception = attrs.field(init=False)
     peers: list[socket.socket] = attrs.field(factory=list)

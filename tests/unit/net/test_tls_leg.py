@@ -12,78 +12,27 @@ import attrs
 import pytest
 from OpenSSL import SSL
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor, IWriteDescriptor
-from twisted.internet.task import Clock
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from gateway.net.tls_leg import Handshake, TLSLeg
 from gateway.tls.certificates import CertificateFiles, read_certificate
 from gateway.tls.to_clients import ServerTLS, SessionTLS
 from gateway.tls.to_origin import OriginTLS
+from tests.kit import PATIENCE
 from tests.kit.certificates import certificates
+from tests.kit.manual_reactor import ManualReactor
 from tests.kit.mistakes import Planted
-from tests.kit.stage import reset
+from tests.kit.sockets import reset
 from tests.unit.tls.handshake import leave, shake_hands
 
-PATIENCE = 20.0
 BUFFER = 1 << 18
-
-
-@implementer(IReactorFDSet)
-class Loop(Clock):
-    """A reactor that turns when it is told to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.readers: set[Any] = set()
-        self.writers: set[Any] = set()
-
-    def addReader(self, reader: IReadDescriptor) -> None:
-        self.readers.add(reader)
-
-    def addWriter(self, writer: IWriteDescriptor) -> None:
-        self.writers.add(writer)
-
-    def removeReader(self, reader: IReadDescriptor) -> None:
-        self.readers.discard(reader)
-
-    def removeWriter(self, writer: IWriteDescriptor) -> None:
-        self.writers.discard(writer)
-
-    def removeAll(self) -> list[IReadDescriptor | IWriteDescriptor]:
-        raise NotImplementedError
-
-    def getReaders(self) -> list[IReadDescriptor]:
-        return list(self.readers)
-
-    def getWriters(self) -> list[IWriteDescriptor]:
-        return list(self.writers)
-
-    def turn(self, patience: float = PATIENCE) -> bool:
-        """What is due, then what the sockets are ready for; whether there was anything."""
-        due = bool(self.getDelayedCalls())
-        self.advance(0)
-        ready = select.select(self.readers, self.writers, [], 0 if due else patience)
-        for reader in ready[0]:
-            if reader in self.readers:
-                reader.doRead()
-        for writer in ready[1]:
-            if writer in self.writers:
-                writer.doWrite()
-        return due or any(ready)
-
-    def until(self, happened: Callable[[], object]) -> None:
-        """Turns until it has happened."""
-        while not happened():
-            assert self.turn(), "nothing happens any more"
 
 
 @attrs.define(eq=False)
 class Pair:
     """A leg of the gateway's towards a client, and that client."""
 
-    loop: Loop
+    loop: ManualReactor
     leg: TLSLeg
     client: SSL.Connection
     socket: socket.socket
@@ -147,7 +96,7 @@ def gateway_session() -> SessionTLS:
 
 
 def content_with(check: Callable[[SSL.Connection], str | None]) -> Iterator[Pair]:
-    loop = Loop()
+    loop = ManualReactor()
     theirs, ours = connected()
     with theirs:
         leg = TLSLeg(loop, ours, handshake=Handshake(gateway_session().accept, check))
@@ -267,7 +216,10 @@ def test_reset_does_not(pair: Pair) -> None:
 def test_a_client_that_is_gone_when_the_leg_is_closed(pair: Pair) -> None:
     reset(pair.socket)
     pair.await_bytes()
+    pair.leg.watch_reads(True)
     pair.leg.close()
+    assert pair.leg.socket.fileno() == -1
+    assert not pair.leg.reactor.getReaders()
 
 
 def test_a_client_that_is_gone_at_the_end(pair: Pair) -> None:
@@ -450,7 +402,7 @@ def said(script: list[Any]) -> object:
 class Rare:
     """A leg whose OpenSSL is scripted; its socket can always be written, and read once ``speak`` was called."""
 
-    loop: Loop
+    loop: ManualReactor
     leg: TLSLeg
     tls: Scripted
     peer: socket.socket
@@ -467,7 +419,7 @@ class Rare:
 
 @pytest.fixture
 def rare() -> Iterator[Rare]:
-    loop, tls = Loop(), Scripted()
+    loop, tls = ManualReactor(), Scripted()
     peer, ours = connected()
     with peer:
         security = Handshake(lambda _: cast(SSL.Connection, tls), lambda _: None)
@@ -578,7 +530,7 @@ def test_the_end_that_cannot_be_said(rare: Rare) -> None:
 
 @pytest.mark.parametrize("version", [SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION])
 def test_a_leg_that_was_cut_does_not_keep_the_next_from_resuming(version: int) -> None:
-    made, loop = certificates(), Loop()
+    made, loop = certificates(), ManualReactor()
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_max_proto_version(version)
     context.set_session_id(b"origin")

@@ -18,7 +18,7 @@ from gateway.net.reactor import Reactor
 from gateway.observe.records import Record
 from gateway.relay.channels import Channels
 from gateway.session import events as on
-from tests.unit.net.test_tls_leg import Loop
+from tests.kit.manual_reactor import ManualReactor
 
 LOCAL = ip_address("127.0.0.1")
 ENDS = ProxyInfo((ip_address("203.0.113.9"), 50000), (ip_address("198.51.100.7"), 21))
@@ -48,7 +48,7 @@ class House:
     """A session's channels, on a reactor that turns when it is told to."""
 
     session: Session = attrs.field(factory=Session)
-    loop: Loop = attrs.field(factory=Loop)
+    loop: ManualReactor = attrs.field(factory=ManualReactor)
     channels: Channels = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""A private world for one daemon: its own accounts, its own host names, and an end that spares nothing in it.
+"""A sandbox for one daemon: its own accounts, its own host names, and an end that spares nothing in it.
 
 The daemons know their users from ``/etc/passwd``, ask PAM, look up names in ``/etc/hosts`` and fork for each session,
 some of them into a process group of its own. So each runs in a mount namespace, where our files lie over those of the
@@ -24,7 +24,7 @@ STOP_SECONDS = 10.0
 POLL_SECONDS = 0.02
 
 EXAMPLE_NAME = "ftp.example.com"
-"""A name that resolves inside the world."""
+"""A name that resolves inside the sandbox."""
 EXAMPLE_ADDRESS = "203.0.113.7"
 """What it resolves to: an address from RFC 5737's documentation range, not to be dialled."""
 
@@ -39,7 +39,7 @@ exit  # a last command would take the place of the shell
 
 
 @contextlib.contextmanager
-def world(
+def sandbox(
     command: Callable[[Path], list[str]], address: tuple[str, int], user: str, password: str, home: Path
 ) -> Iterator[int]:
     """Run a daemon until the block ends, and give its process id once it greets at `address`.
@@ -111,7 +111,7 @@ def _children(pid: int) -> list[int]:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill the first process of the world, and return once the last one is gone.
+    """Kill the first process of the sandbox, and return once the last one is gone.
 
     The first process of a PID namespace can only be reaped after all others in it, and `unshare`, which waits for
     that, outlives it.
@@ -124,7 +124,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def obstacle() -> str | None:
-    """Why no such world can be made here, or None."""
+    """Why no sandbox can be made here, or None."""
     if shutil.which("unshare") is None:
         return "unshare is not installed"
     trial = subprocess.run([*UNSHARE, "true"], capture_output=True, text=True)

@@ -36,7 +36,7 @@ def share(full: int) -> int:
 
 
 @attrs.define(eq=False)
-class World:
+class Site:
     """What runs."""
 
     gateway: Program
@@ -46,19 +46,27 @@ class World:
 
     def program(self, name: str, *arguments: object) -> contextlib.AbstractContextManager[Program]:
         """One of the programs of this directory."""
-        command = (sys.executable, "-m", f"tests.soak.{name}", *map(str, arguments))
+        return self._run(f"tests.soak.{name}", *arguments)
+
+    def _run(self, module: str, *arguments: object) -> contextlib.AbstractContextManager[Program]:
+        command = (sys.executable, "-m", module, *map(str, arguments))
         return running(*command, directory=self.directory, env=environment(PYTHONPATH=str(ROOT)), talk=True)
 
     def start_origin(self) -> None:
         """Returns once it listens."""
-        self._origin.enter_context(self.program("origin", *ORIGIN, PORTS[0], PORTS[-1], self.nice)).out.wait("ready")
+        self._origin.enter_context(self._light_origin(ORIGIN, PORTS, self.nice)).out.wait("ready")
 
     @contextlib.contextmanager
     def their_origin(self) -> Iterator[None]:
         """The origin that only the others come to."""
-        with self.program("origin", *THEIR_ORIGIN, THEIR_PORTS[0], THEIR_PORTS[-1], 0) as origin:
+        with self._light_origin(THEIR_ORIGIN, THEIR_PORTS, 0) as origin:
             origin.out.wait("ready")
             yield
+
+    def _light_origin(
+        self, place: tuple[str, int], ports: range, nice: int
+    ) -> contextlib.AbstractContextManager[Program]:
+        return self._run("tests.kit.light_origin", *place, ports[0], ports[-1], f"--nice={nice}")
 
     def kill_origin(self) -> None:
         """At once."""
@@ -103,7 +111,7 @@ def result(program: Program, end: bool = False) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def world(directory: Path, more: str = "", nice: int = 0) -> Iterator[World]:
+def site(directory: Path, more: str = "", nice: int = 0) -> Iterator[Site]:
     """A gateway and an origin. At the end the gateway has said nothing that it should not.
 
     :param more: of its configuration.
@@ -120,12 +128,12 @@ def world(directory: Path, more: str = "", nice: int = 0) -> Iterator[World]:
     try:
         with running("sh", "-c", 'exec "$@" >gateway.log 2>&1', "sh", *command, directory=directory) as gateway:
             until(lambda: "ftp-gateway ready: " in log.read_text())
-            world = World(gateway, directory, nice)
-            world.start_origin()
+            ours = Site(gateway, directory, nice)
+            ours.start_origin()
             try:
-                yield world
+                yield ours
             finally:
-                world.kill_origin()
+                ours.kill_origin()
             assert gateway.stop() == 0
             assert_no_traceback(log.read_text().splitlines())
     finally:

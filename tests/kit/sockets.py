@@ -1,0 +1,70 @@
+"""Sockets in a test's hands: read to the end, filled, reset, or watched for silence."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import struct
+import threading
+from collections.abc import Callable
+
+from tests.kit import PATIENCE
+
+
+def reset(connection: socket.socket) -> None:
+    """Closes it so that the peer sees a reset."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """What comes until the peer's end of file."""
+    received = bytearray()
+    while chunk := connection.recv(1 << 16):
+        received += chunk
+    return bytes(received)
+
+
+def read_exactly(connection: socket.socket, count: int) -> bytes:
+    """The next so many bytes; fewer where the peer's end of file comes first."""
+    received = bytearray()
+    while len(received) < count and (chunk := connection.recv(count - len(received))):
+        received += chunk
+    return bytes(received)
+
+
+def was_reset(connection: socket.socket) -> bool:
+    """Whether the connection ends, or ended, with a reset: anything but an end of file."""
+    try:
+        read_all(connection)
+    except ConnectionResetError:
+        return True
+    return False
+
+
+def silent(connection: socket.socket, seconds: float = 0.2) -> bool:
+    """Whether nothing comes for that long."""
+    return not select.select([connection], [], [], seconds)[0]
+
+
+def in_background(work: Callable[..., object], *arguments: object) -> threading.Thread:
+    """Does it in a thread."""
+    thread = threading.Thread(target=work, args=arguments)
+    thread.start()
+    return thread
+
+
+def fill(connection: socket.socket, limit: int, quiet: float = 0.3, pattern: bytes = b"\0") -> int:
+    """Sends the pattern over and over until nothing more is taken for ``quiet`` seconds, or ``limit`` bytes were.
+
+    :returns: how many bytes were taken.
+    """
+    sent = 0
+    block = pattern * (1 + (1 << 16) // len(pattern))
+    connection.settimeout(quiet)
+    with contextlib.suppress(TimeoutError):
+        while sent < limit:
+            sent += connection.send(block[sent % len(pattern) :][: limit - sent])
+    connection.settimeout(PATIENCE)
+    return sent
