@@ -68,6 +68,9 @@ class Change:
     """A change that is prepared: all that it needs is there, and nothing runs differently yet.
 
     One of the two is called, once.
+
+    :param commit: makes it hold; it cannot fail. It does nothing where the gateway stops meanwhile.
+    :param abandon: closes the ports that were bound for it.
     """
 
     commit: Callable[[], None]
@@ -174,7 +177,7 @@ class Registry:
                         port.listening = bind(self.reactor, place, port)
                         bound.append(port.listening)
                     ports[place] = port
-        except CannotStart:
+        except BaseException:
             abandon()
             raise
 
@@ -182,6 +185,9 @@ class Registry:
 
         def commit() -> None:
             assert self._now is before, "another change came between"
+            if self._closing:  # since it was prepared
+                abandon()
+                return
             self._replace(Parts(applications, ports, publics))
             self._sessions.limit, self._data_ports.limit = wanted.limits.sessions, wanted.limits.data_ports
             for port in bound:

@@ -124,6 +124,15 @@ async def test_no_change_once_it_is_over(registry: Registry, app: App) -> None:
     assert not await aside(is_open, 2121)
 
 
+@ensureDeferred
+async def test_a_change_that_is_committed_after_the_end_holds_no_port(registry: Registry, app: App) -> None:
+    change = await registry.prepare(parsed(app()))
+    await registry.clear()
+    change.commit()
+    await turn()
+    assert not await aside(is_open, 2121)
+
+
 # What is kept
 
 
