@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 GATEWAY = "gateway"
+RELOADED = {1: "1 application", 100: "100 applications"}
 
 
 @attrs.frozen
@@ -86,6 +87,17 @@ GROUPS = (
     Group("Idle sessions", _idle("")),
     Group("Idle sessions, TLS to the client", _idle("TLS ")),
     Group("Start", (Figure("ready", "from start to ready", "s"),)),
+    Group(
+        "Reload: every certificate renewed",
+        tuple(
+            figure
+            for applications, those in RELOADED.items()
+            for figure in (
+                Figure(f"reload {applications}", those, "ms", digits=0),
+                Figure(f"reload {applications} pause", f"{those}, longest NOOP meanwhile", "ms", digits=1),
+            )
+        ),
+    ),
 )
 FIGURES = {figure.name: figure for group in GROUPS for figure in group.figures}
 

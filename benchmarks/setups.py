@@ -41,8 +41,51 @@ data_ports = "{_RANGE}"
 timeouts.idle = {_LONG}
 {tls}
 """
+    return _twistd(directory, config)
+
+
+LOG = "gateway.log"
+
+
+def gateway_of_many(own: str, directory: Path, applications: int) -> Command:
+    """The gateway with several applications, at ports from `CONTROL` on; each has a certificate of its own.
+
+    It writes its log into `LOG`.
+    """
+    renew(directory, applications)
+    tables = []
+    for number in range(applications):
+        tables.append(
+            f"""
+[[application]]
+name = "bench-{number}"
+listen = "tcp:{CONTROL + number}:interface={own}"
+origin = "{ORIGIN}:{CONTROL}"
+data_ports = "{DATA[number]}"
+tls.mode = "flexible"
+tls.certificate = "{number}.pem"
+"""
+        )
+    return _twistd(directory, "".join(tables), f"--logfile={LOG}")
+
+
+def renew(directory: Path, applications: int) -> None:
+    """Writes the certificates of `gateway_of_many`, or others in their place."""
+    for number in range(applications):
+        write_certificate(directory / f"{number}.pem")
+
+
+def _twistd(directory: Path, config: str, *options: str) -> Command:
     twistd = Path(sys.executable).with_name("twistd")
-    return [twistd, "-n", "--pidfile=", "ftp-gateway", "--config", _file(directory / "gateway.toml", config)]
+    return [
+        twistd,
+        "-n",
+        "--pidfile=",
+        *options,
+        "ftp-gateway",
+        "--config",
+        _file(directory / "gateway.toml", config),
+    ]
 
 
 def gateway_tls(own: str, directory: Path) -> Command:

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 
 import attrs
 
-from benchmarks import load, starting
+from benchmarks import load, reloading, starting
 from benchmarks.figures import Results
 from benchmarks.load import Extent, Load
 from benchmarks.network import CONTROL, DATA, ORIGIN, PASSWORD, USER
@@ -146,4 +146,5 @@ STAGES = (
     Stage("idle", light_origin, [peer for peer in PLAIN if peer is not SPLICE], (load.idle,), anew=True),
     Stage("idle-tls", light_origin, TLS, (load.idle,), prefix="TLS ", anew=True),
     Stage("start", light_origin, (GATEWAY,), (starting.ready,)),
+    Stage("reload", light_origin, (GATEWAY,), (reloading.few, reloading.many)),
 )

@@ -64,8 +64,9 @@ def all_targets(run: Results) -> Iterator[str]:
 def figures(run: Results) -> Iterator[str]:
     """All medians."""
     for group in GROUPS:
-        yield from ("", f".. rubric:: {group.title}", "")
-        yield from _table(heads(group), rows(group, run))
+        if lines := list(rows(group, run)):
+            yield from ("", f".. rubric:: {group.title}", "")
+            yield from _table(heads(group), lines)
 
 
 def _table(columns: Sequence[str], lines: Iterable[list[str]]) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, partial
 from ipaddress import ip_address, ip_network
@@ -36,7 +35,7 @@ from gateway.relay.public import PublicAddress
 from gateway.session.client_tls import Requirement, TLSTerms
 from gateway.session.events import Deadline
 from gateway.session.policy import Policy
-from gateway.tls.certificates import CertificateError
+from gateway.tls.certificates import CertificateError, read_authorities
 from gateway.tls.to_clients import ServerTLS
 from gateway.tls.to_origin import OriginTLS
 
@@ -45,7 +44,7 @@ _GRACE = 5.0
 
 
 class CannotStart(Exception):
-    """The gateway cannot run. The text is one sentence for its operator."""
+    """A configuration cannot be run. The text is one sentence for the operator."""
 
 
 @attrs.frozen
@@ -61,25 +60,24 @@ class Shared:
     note: Callable[..., None]
 
 
-def guard(wanted: config.Application, all_sessions: int, known: Known) -> Guard:
+def guard(wanted: config.Application, known: Known, clock: Callable[[], float]) -> Guard:
     """Who may come in.
 
-    :param all_sessions: how many there may be in the whole gateway.
-    :param known: what is known of the application's clients; it outlives a reload.
+    :param known: the records of the application's clients; they outlive a reload.
+    :param clock: seconds that only go forward.
     """
     limits = wanted.limits
     return Guard(
         access=AccessRules.of(AccessRule(rule.action is AccessAction.DENY, rule.networks) for rule in wanted.access),
         silent=wanted.access_denied is AccessDenied.DROP,
         limits=Limits(
-            all_sessions,
             limits.sessions,
             limits.sessions_per_client,
             limits.connects_per_minute_per_client,
             LoginLimits(limits.login_failures, limits.login_failure_window, limits.ban),
         ),
         known=known,
-        clock=time.monotonic,
+        clock=clock,
     )
 
 
@@ -124,6 +122,24 @@ def application(wanted: config.Application, shared: Shared, guard: Guard, bandwi
         data_resumption=tls.data_session_reuse is DataSessionReuse.REQUIRED,
         note=note,
     )
+
+
+def files(tls: Tls) -> tuple[object, ...]:
+    """Everything that is read from the files of an application's TLS: equal objects for files that did not change.
+
+    :raises CannotStart: where one cannot be used.
+    """
+    found: list[object] = []
+    try:
+        if tls.certificate is not None:
+            found += certificate_files(tls.certificate, tls.key).read().certificates
+        if tls.origin_certificate is not None:
+            found += certificate_files(tls.origin_certificate, tls.origin_key).read().certificates
+        if tls.mode is TlsMode.STRICT:
+            found.append(read_authorities(None if tls.origin_ca is None else Path(tls.origin_ca)))
+    except CertificateError as error:
+        raise CannotStart(str(error)) from error
+    return tuple(found)
 
 
 def _terms(tls: Tls) -> TLSTerms:

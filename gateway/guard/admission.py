@@ -55,12 +55,8 @@ class Refusal:
 
 @attrs.frozen
 class Limits:
-    """0 is no limit.
+    """0 is no limit."""
 
-    :param all_sessions: of all applications.
-    """
-
-    all_sessions: int
     sessions: int
     sessions_per_client: int
     connects_per_minute_per_client: int
@@ -71,7 +67,7 @@ class Limits:
 class Known:
     """What is known of the clients of one application. It outlives a reload.
 
-    :param all_sessions: of all applications; the same for each.
+    :param all_sessions: of all applications, and how many there may be; the same for each.
     """
 
     all_sessions: Sessions
@@ -129,7 +125,7 @@ class Guard:
             return Reason.CLIENT_SESSIONS
         if 0 < limits.sessions <= known.sessions.total:
             return Reason.SESSIONS
-        if 0 < limits.all_sessions <= known.all_sessions.total:
+        if 0 < known.all_sessions.limit <= known.all_sessions.total:
             return Reason.ALL_SESSIONS
         return None
 

@@ -14,8 +14,12 @@ MINUTE = 60.0
 
 @attrs.define
 class Sessions:
-    """How many there are now, in all and of each client."""
+    """How many there are now, in all and of each client.
 
+    :param limit: how many there may be in all; 0 is no limit.
+    """
+
+    limit: int = attrs.field(default=0, init=False)
     total: int = attrs.field(default=0, init=False)
     _of_client: Counter[Address] = attrs.field(factory=Counter, init=False, repr=False)
 

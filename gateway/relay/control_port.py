@@ -49,7 +49,7 @@ class ControlPort(ServerFactory):
     _reception: Reception | None = attrs.field(default=None, init=False, repr=False)
     _turned_away: set[Side] = attrs.field(factory=set, init=False, repr=False)
     _relays: dict[Relay, Address] = attrs.field(factory=dict, init=False, repr=False)
-    _empty: Deferred[None] | None = attrs.field(default=None, init=False, repr=False)
+    _awaiting: list[Deferred[None]] = attrs.field(factory=list, init=False, repr=False)
 
     @property
     def sessions(self) -> int:
@@ -106,12 +106,19 @@ class ControlPort(ServerFactory):
         if self.listening is not None:
             self.listening.stopListening()
             self.listening = None
+        if self._reception is not None:
+            self._reception.close()
+
+    def empty(self) -> Deferred[None]:
+        """Fires when nobody is inside."""
+        if not self._relays:
+            return succeed(None)
+        self._awaiting.append(Deferred())
+        return self._awaiting[-1]
 
     def clear(self) -> Deferred[None]:
         """Lets nobody in any more and sends all out: at once, or at the end of their transfer. Fires when empty."""
         self.shut()
-        if self._reception is not None:
-            self._reception.close()
         for side in tuple(self._turned_away):
             side.abort()
         for relay in tuple(self._relays):
@@ -119,8 +126,7 @@ class ControlPort(ServerFactory):
         if not self._relays:
             return succeed(None)
         late = self.reactor.callLater(self.drain, self.hurry)
-        self._empty = Deferred()
-        return self._empty.addBoth(lambda _: late.cancel() if late.active() else None)
+        return self.empty().addBoth(lambda _: late.cancel() if late.active() else None)
 
     def hurry(self) -> None:
         """Ends every session inside now, its transfer with it."""
@@ -143,6 +149,7 @@ class ControlPort(ServerFactory):
 
     def _gone(self, relay: Relay) -> None:
         relay.application.guard.leave(self._relays.pop(relay))
-        if not self._relays and self._empty is not None:
-            empty, self._empty = self._empty, None
-            empty.callback(None)
+        if not self._relays:
+            awaiting, self._awaiting = self._awaiting, []
+            for each in awaiting:
+                each.callback(None)

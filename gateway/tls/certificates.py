@@ -1,18 +1,27 @@
-"""Certificates as they lie on disk: read, checked, chosen by name, read again when they change."""
+"""Certificates as they lie on disk: read, checked, chosen by name, read again when they change.
+
+No file is read twice that did not change, whoever asks: the check of a configuration, the start, a reload, a session.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import ssl
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 import attrs
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.hashes import SHA256
 from OpenSSL import SSL
 
+from gateway.tls.cache import FileCache, State, state
 from gateway.tls.errors import reason
 
 
@@ -68,11 +77,15 @@ def read_certificate(chain: Path, key: Path | None) -> Certificate:
         raise CertificateError(f"{chain} holds no PEM certificate") from None
     key_file, key_pem = (chain, pem) if key is None else (key, _read(key))
     try:
-        private = serialization.load_pem_private_key(key_pem, None)
+        # The primes of an RSA key are not tested: 50 ms for each, in which the whole process stands still. `_works`
+        # finds a damaged one.
+        private = serialization.load_pem_private_key(key_pem, None, unsafe_skip_rsa_key_validation=True)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise CertificateError(f"{key_file} holds no PEM key without a passphrase") from None
     if _public(private) != _public(certificates[0]):
         raise CertificateError(f"the key in {key_file} is not that of the certificate in {chain}")
+    if not _works(private):
+        raise CertificateError(f"{key_file} holds a damaged key")
     certificate = Certificate(tuple(certificates), private)
     try:
         certificate.install(SSL.Context(SSL.TLS_METHOD))
@@ -81,16 +94,43 @@ def read_certificate(chain: Path, key: Path | None) -> Certificate:
     return certificate
 
 
-def read_authorities(path: Path) -> None:
-    """Checks a PEM file of certificate authorities.
+@attrs.frozen(eq=False)
+class Authorities:
+    """The authorities in a PEM file, or those of the system.
 
-    :raises CertificateError: where it cannot be read, or holds none.
+    :param path: the file; None: the system's.
     """
-    pem = _read(path)
-    try:
-        x509.load_pem_x509_certificates(pem)
-    except ValueError:
-        raise CertificateError(f"{path} holds no PEM certificate") from None
+
+    path: Path | None
+
+
+def read_authorities(path: Path | None) -> Authorities:
+    """Checks a PEM file of certificate authorities; those of the system are taken as they are.
+
+    While the files do not change, it gives the same object.
+
+    :raises CertificateError: where one cannot be read, or holds none.
+    """
+
+    def read() -> Authorities:
+        if path is not None:
+            pem = _read(path)
+            try:
+                x509.load_pem_x509_certificates(pem)
+            except ValueError:
+                raise CertificateError(f"{path} holds no PEM certificate") from None
+        return Authorities(path)
+
+    system = ssl.get_default_verify_paths()
+    places = [system.cafile, system.capath] if path is None else [path]
+    with _oserrors():
+        return _authorities.get(tuple(Path(place) for place in places if place is not None), read)
+
+
+def forget_unused() -> None:
+    """Lets go of the certificates that were read and that no application uses."""
+    _certificates.forget_unused()
+    _authorities.forget_unused()
 
 
 def is_directory(path: Path) -> bool:
@@ -107,11 +147,34 @@ def _public(owner: x509.Certificate | PrivateKeyTypes) -> bytes:
     )
 
 
+def _works(key: PrivateKeyTypes) -> bool:
+    """Whether a signature of an RSA key is valid; other kinds of keys were tested when they were read."""
+    if isinstance(key, RSAPrivateKey):
+        try:
+            key.public_key().verify(key.sign(b"", PKCS1v15(), SHA256()), b"", PKCS1v15(), SHA256())
+        except (InvalidSignature, ValueError):
+            return False
+    return True
+
+
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
         raise CertificateError(f"{path}: {error.strerror}") from None
+
+
+@contextlib.contextmanager
+def _oserrors() -> Iterator[None]:
+    """Tells of a file that cannot be looked at as a mistake."""
+    try:
+        yield
+    except OSError as error:
+        raise CertificateError(f"{error.filename}: {error.strerror}") from None
+
+
+_certificates: FileCache[Certificate] = FileCache()
+_authorities: FileCache[Authorities] = FileCache()
 
 
 @attrs.frozen(eq=False)
@@ -149,7 +212,7 @@ class CertificateFiles:
 
     path: Path
     key: Path | None
-    _read_at: tuple[tuple[Path, int, int], ...] = attrs.field(default=(), init=False, repr=False)
+    _read_at: State = attrs.field(default=(), init=False, repr=False)
     _set: CertificateSet | None = attrs.field(default=None, init=False, repr=False)
 
     def read(self) -> CertificateSet:
@@ -157,11 +220,18 @@ class CertificateFiles:
 
         :raises CertificateError: where one cannot be used.
         """
-        state = self._state()
-        if self._set is None or state != self._read_at:
-            self._set = CertificateSet(tuple(read_certificate(chain, self.key) for chain in self._chains()))
-            self._read_at = state
+        chains = self._chains()
+        files = chains if self.key is None else [*chains, self.key]
+        with _oserrors():
+            now = state(files)
+            if self._set is None or now != self._read_at:
+                self._set = CertificateSet(tuple(map(self._certificate, chains)))
+                self._read_at = now
         return self._set
+
+    def _certificate(self, chain: Path) -> Certificate:
+        files = (chain,) if self.key is None else (chain, self.key)
+        return _certificates.get(files, lambda: read_certificate(chain, self.key))
 
     def _chains(self) -> list[Path]:
         if not is_directory(self.path):
@@ -170,10 +240,3 @@ class CertificateFiles:
         if not chains:
             raise CertificateError(f"{self.path} holds no *.pem file")
         return chains
-
-    def _state(self) -> tuple[tuple[Path, int, int], ...]:
-        files = [*self._chains(), *([] if self.key is None else [self.key])]
-        try:
-            return tuple((file, (stat := file.stat()).st_mtime_ns, stat.st_ino) for file in files)
-        except OSError as error:
-            raise CertificateError(f"{error.filename}: {error.strerror}") from None

@@ -51,7 +51,7 @@ class OriginTLS:
             self.certificate.install(context)
         if self.trust is not None:
             context.load_verify_locations(str(self.trust))
-        else:
+        elif self.name is not None:
             context.set_default_verify_paths()
 
     def session(self) -> OriginSession:

@@ -179,7 +179,7 @@ def leave(on: Stage) -> None:
     """Both ends of the session close, and the gateway has seen it."""
     on.client.close()
     on.control.close()
-    while in_reactor(lambda: sum(door.sessions for door in on.running.service._doors.values())):
+    while in_reactor(lambda: on.running.service.registry.sessions):
         turn()
 
 

@@ -150,10 +150,10 @@ class _Names:
 
 def _doors(service: Gateway) -> dict[str, list[tuple[str, int]]]:
     doors: dict[str, list[tuple[str, int]]] = {}
-    for door in service._doors.values():
-        assert door.listening is not None
-        host: Any = door.listening.getHost()
-        doors.setdefault(door.application.name, []).append((host.host, host.port))
+    for control_port in service.registry.ports.values():
+        assert control_port.listening is not None
+        host: Any = control_port.listening.getHost()
+        doors.setdefault(control_port.application.name, []).append((host.host, host.port))
     return doors
 
 

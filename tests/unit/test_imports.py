@@ -50,11 +50,9 @@ ROOMS: dict[str, set[str]] = {
     "gateway.service": {
         "gateway.applications",
         "gateway.config",
-        "gateway.data",
-        "gateway.guard",
         "gateway.net",
         "gateway.observe",
-        "gateway.relay",
+        "gateway.tls",
     },
     "gateway.demo": {"gateway.config", "gateway.tls", "origin"},
     "gateway.tap": {"gateway.config", "gateway.demo", "gateway.net", "gateway.service"},

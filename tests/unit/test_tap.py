@@ -17,8 +17,11 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.plugin import getPlugins
 from twisted.python.usage import UsageError
 
+from gateway import config
 from gateway.service import Gateway
 from gateway.tap import Options, makeService
+from gateway.tls import certificates
+from gateway.tls.throwaway import write_certificate
 
 FLAGS = ("--listen", "tcp:2121", "--origin", "198.51.100.1:21", "--data-ports", "20000-20020")
 FILE = """
@@ -62,6 +65,21 @@ def test_the_file_is_found_from_another_directory(file: Path, monkeypatch: pytes
     options = parsed("--config", file.name)
     monkeypatch.chdir("/")
     assert options.load()
+
+
+def test_check_and_start_read_a_certificate_once(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_certificate(file.with_name("pair.pem"))
+    file.write_text(FILE + 'tls = { mode = "flexible", certificate = "pair.pem" }')
+    read, paths = certificates._read, []
+
+    def noted(path: Path) -> bytes:
+        paths.append(path.name)
+        return read(path)
+
+    monkeypatch.setattr(certificates, "_read", noted)
+    options = parsed("--config", file.name)
+    assert config.warnings(options.load()) == ()
+    assert paths == ["pair.pem"]
 
 
 def test_flags() -> None:

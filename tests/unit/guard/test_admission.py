@@ -11,7 +11,7 @@ from gateway.guard.counts import Sessions
 from gateway.guard.logins import LoginLimits
 
 A, B, C = (ip_address(f"203.0.113.{number}") for number in (1, 2, 3))
-NONE = Limits(0, 0, 0, 0, LoginLimits(0, 0.0, 0.0))
+NONE = Limits(0, 0, 0, LoginLimits(0, 0.0, 0.0))
 
 
 @attrs.define
@@ -79,7 +79,8 @@ def test_sessions_of_a_client(clock: Clock) -> None:
 
 def test_sessions_of_all_applications(clock: Clock) -> None:
     together = Sessions()
-    one, other = (guard(clock, Known(together), all_sessions=2) for _ in range(2))
+    together.limit = 2
+    one, other = (guard(clock, Known(together)) for _ in range(2))
     assert reasons(one, A) + reasons(other, B) == [None, None]
     assert reasons(one, C) + reasons(other, C) == [Reason.ALL_SESSIONS] * 2
     other.leave(B)

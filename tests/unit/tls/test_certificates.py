@@ -125,6 +125,20 @@ def test_a_key_of_another_certificate() -> None:
     assert mistake(chain, key) == f"the key in {key} is not that of the certificate in {chain}"
 
 
+def test_a_damaged_key(tmp_path: Path) -> None:
+    """Its public part is that of the certificate, and nothing that it signs is valid."""
+    pair = certificates().server
+    key = load_pem_private_key(pair.key.read_bytes(), None)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    numbers = key.private_numbers()
+    wrong = rsa.RSAPrivateNumbers(
+        numbers.p, numbers.q, numbers.d + 2, numbers.dmp1 + 2, numbers.dmq1 + 2, numbers.iqmp, numbers.public_numbers
+    ).private_key(unsafe_skip_rsa_key_validation=True)
+    damaged = tmp_path / "damaged.key"
+    damaged.write_bytes(wrong.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    assert mistake(pair.certificate, damaged) == f"{damaged} holds a damaged key"
+
+
 def test_a_key_that_openssl_takes_for_too_weak(tmp_path: Path) -> None:
     file = tmp_path / "weak.pem"
     file.write_bytes(self_made(rsa.generate_private_key(65537, 1024), SHA256()))
@@ -154,6 +168,30 @@ def test_authorities(tmp_path: Path) -> None:
 
 
 # Several
+
+
+def test_authorities_are_the_same_until_their_file_changes(tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_bytes(certificates().ca.read_bytes())
+    before = read_authorities(file)
+    assert read_authorities(file) is before
+    file.write_bytes(certificates().ca.read_bytes() + b"\n")
+    assert read_authorities(file) is not before
+
+
+def test_authorities_of_the_system_change_with_their_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "system.pem"
+    file.write_bytes(certificates().ca.read_bytes())
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    before = read_authorities(None)
+    assert read_authorities(None) is before
+    file.write_bytes(certificates().ca.read_bytes() + b"\n")
+    assert read_authorities(None) is not before
+
+
+def test_what_was_read_by_one_is_known_to_the_next(files: CertificateFiles) -> None:
+    before = files.read().certificates
+    assert CertificateFiles(files.path, files.key).read().certificates == before
 
 
 def test_expiry() -> None:

@@ -1,0 +1,45 @@
+"""Binds the places where clients come in."""
+
+from __future__ import annotations
+
+import os
+
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.tcp import Port
+from twisted.python.failure import Failure
+
+from gateway.applications.building import CannotStart
+from gateway.net.reactor import Reactor
+from gateway.relay.control_port import ControlPort
+
+# How many clients may wait to be accepted. A client of FTP speaks second: one that the kernel forgets, its queue
+# being full, waits for a greeting that never comes.
+_BACKLOG = 1024
+
+
+def bind(reactor: Reactor, place: str, control_port: ControlPort) -> Port:
+    """Binds an endpoint. Clients can connect from now on, and wait until ``startReading``.
+
+    :raises CannotStart: where it cannot be bound.
+    """
+    results: list[Port | Failure] = []
+    name = control_port.application.name
+    try:
+        endpoint = serverFromString(reactor, _with_backlog(place))
+    except (KeyError, IndexError) as error:
+        raise CannotStart(f"{name} cannot listen on {place}: systemd passed no such socket") from error
+    endpoint.listen(control_port).addBoth(results.append)
+    [result] = results  # these endpoints bind at once
+    if isinstance(result, Failure):
+        cause = result.value
+        if isinstance(cause, CannotListenError):
+            cause = cause.socketError
+        reason = os.strerror(cause.errno) if isinstance(cause, OSError) and cause.errno else cause
+        raise CannotStart(f"{name} cannot listen on {place}: {reason}")
+    result.stopReading()
+    return result
+
+
+def _with_backlog(place: str) -> str:
+    return f"{place}:backlog={_BACKLOG}" if place.startswith(("tcp:", "tcp6:")) and "backlog=" not in place else place

@@ -1,0 +1,240 @@
+"""The applications that run, and how they become those of another configuration.
+
+A change is prepared first: everything new is read and bound, and nothing that runs notices. Then it is committed,
+which cannot fail, or abandoned. An application that the change leaves equal, its files included, is not touched. One
+that is gone stops listening; its sessions go on as they began, and with the last of them goes the rest of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import count
+from weakref import WeakValueDictionary
+
+import attrs
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.tcp import Port
+from twisted.internet.threads import deferToThreadPool
+
+from gateway import config
+from gateway.applications import building
+from gateway.applications.building import CannotStart, Shared
+from gateway.applications.listening import bind
+from gateway.config import Config
+from gateway.data.bandwidth import Bandwidth
+from gateway.data.port import DataPorts
+from gateway.guard.admission import Known
+from gateway.guard.counts import Sessions
+from gateway.net.reactor import Reactor
+from gateway.relay.application import Application
+from gateway.relay.control_port import ControlPort
+from gateway.relay.public import PublicAddress
+
+
+@attrs.frozen(eq=False)
+class Running:
+    """One application that runs.
+
+    :param wanted: its configuration.
+    :param files: everything that was read from its files; other objects after they changed.
+    :param terms: the terms of its new sessions, its records of clients among them.
+    """
+
+    wanted: config.Application
+    files: tuple[object, ...] = attrs.field(repr=False)
+    terms: Application = attrs.field(repr=False)
+
+    def is_still(self, wanted: config.Application, files: tuple[object, ...]) -> bool:
+        """Whether a configuration asks for what runs already."""
+        return self.wanted == wanted and self.files == files
+
+
+@attrs.frozen(eq=False)
+class Parts:
+    """The parts of a gateway: the applications, where their clients come in, and the public addresses that they name.
+
+    :param applications: by name.
+    :param ports: the control ports, by endpoint.
+    :param publics: by the host that the configuration names.
+    """
+
+    applications: Mapping[str, Running] = attrs.field(factory=dict)
+    ports: Mapping[str, ControlPort] = attrs.field(factory=dict)
+    publics: Mapping[str, PublicAddress] = attrs.field(factory=dict)
+
+
+@attrs.frozen(eq=False)
+class Change:
+    """A change that is prepared: all that it needs is there, and nothing runs differently yet.
+
+    One of the two is called, once.
+
+    :param commit: makes it hold; it cannot fail. It does nothing where the gateway stops meanwhile.
+    :param abandon: closes the ports that were bound for it.
+    """
+
+    commit: Callable[[], None]
+    abandon: Callable[[], None]
+
+
+@attrs.define(eq=False)
+class Registry:
+    """All applications of one gateway.
+
+    One change at a time: before the next one is prepared, the last one is committed or abandoned.
+
+    :param note: writes an event down.
+    """
+
+    reactor: Reactor = attrs.field(repr=False)
+    note: Callable[..., None] = attrs.field(repr=False)
+    _now: Parts = attrs.field(factory=Parts, init=False)
+    _leaving: set[ControlPort] = attrs.field(factory=set, init=False)
+    _closing: bool = attrs.field(default=False, init=False)
+    _data_ports: DataPorts = attrs.field(init=False, repr=False)
+    _sessions: Sessions = attrs.field(factory=Sessions, init=False, repr=False)
+    # The records of clients, by application, for as long as a session or a control port has them.
+    _known: WeakValueDictionary[str, Known] = attrs.field(factory=WeakValueDictionary, init=False, repr=False)
+    _numbers: Iterator[int] = attrs.field(factory=lambda: count(1), init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._data_ports = DataPorts(self.reactor)
+
+    @property
+    def applications(self) -> Mapping[str, Running]:
+        """Those that clients can reach, by name."""
+        return self._now.applications
+
+    @property
+    def ports(self) -> Mapping[str, ControlPort]:
+        """The control ports that listen, by endpoint."""
+        return self._now.ports
+
+    @property
+    def leaving(self) -> frozenset[ControlPort]:
+        """The control ports that no longer listen, and have sessions."""
+        return frozenset(self._leaving)
+
+    @property
+    def known(self) -> Mapping[str, Known]:
+        """The records of clients, by application; those of one that is gone until its last session ends."""
+        return dict(self._known)
+
+    @property
+    def sessions(self) -> int:
+        """How many there are now."""
+        return self._sessions.total
+
+    # A change
+
+    async def prepare(self, wanted: Config) -> Change:
+        """Prepares what a configuration asks for. Files are read in a thread.
+
+        :raises CannotStart: where a certificate cannot be used, or a port not be bound; nothing is left of it then.
+        """
+        self._check_open()
+        pool = self.reactor.getThreadPool()
+        return self._bind(wanted, *await deferToThreadPool(self.reactor, pool, self._build, wanted))
+
+    def prepare_now(self, wanted: Config) -> Change:
+        """The same, where nothing runs that could wait for it."""
+        return self._bind(wanted, *self._build(wanted))
+
+    def _build(self, wanted: Config) -> tuple[dict[str, Running], dict[str, PublicAddress]]:
+        """Builds what is new of it; keeps the rest. It changes nothing, and may run in a thread."""
+        now = self._now
+        hosts = {application.public_address for application in wanted.applications} - {None}
+        publics = {host: now.publics.get(host) or PublicAddress(host, self.note) for host in hosts if host}
+        shared = Shared(self._data_ports, publics, self.note)
+        return {application.name: self._running(application, shared) for application in wanted.applications}, publics
+
+    def _running(self, wanted: config.Application, shared: Shared) -> Running:
+        before, files = self._now.applications.get(wanted.name), building.files(wanted.tls)
+        if before is not None and before.is_still(wanted, files):
+            return before
+        known = self._known.get(wanted.name) or Known(self._sessions)
+        bandwidth = Bandwidth(wanted.limits.bandwidth, wanted.limits.bandwidth_per_session, self.reactor.seconds)
+        if before is not None and before.terms.bandwidth == bandwidth:
+            bandwidth = before.terms.bandwidth  # new sessions share it with those that run
+        guard = building.guard(wanted, known, self.reactor.seconds)
+        return Running(wanted, files, building.application(wanted, shared, guard, bandwidth))
+
+    def _bind(self, wanted: Config, applications: dict[str, Running], publics: dict[str, PublicAddress]) -> Change:
+        ports: dict[str, ControlPort] = {}
+        bound: list[Port] = []
+
+        def abandon() -> None:
+            for port in bound:
+                port.stopListening()
+
+        try:
+            self._check_open()
+            for running in applications.values():
+                for place in running.wanted.listen:
+                    port = self._now.ports.get(place)
+                    if port is None:
+                        port = ControlPort(self.reactor, running.terms, running.wanted.timeouts.drain, self._numbers)
+                        port.listening = bind(self.reactor, place, port)
+                        bound.append(port.listening)
+                    ports[place] = port
+        except BaseException:
+            abandon()
+            raise
+
+        before = self._now
+
+        def commit() -> None:
+            assert self._now is before, "another change came between"
+            if self._closing:  # since it was prepared
+                abandon()
+                return
+            self._replace(Parts(applications, ports, publics))
+            self._sessions.limit, self._data_ports.limit = wanted.limits.sessions, wanted.limits.data_ports
+            for port in bound:
+                port.startReading()
+
+        return Change(commit, abandon)
+
+    def _replace(self, parts: Parts) -> None:
+        before, self._now = self._now, parts
+        for name, running in parts.applications.items():
+            self._known[name] = running.terms.guard.known
+            for place in running.wanted.listen:
+                port = parts.ports[place]
+                port.application, port.drain = running.terms, running.wanted.timeouts.drain
+        for place in before.ports.keys() - parts.ports.keys():
+            self._retire(before.ports[place])
+        for host in before.publics.keys() - parts.publics.keys():
+            before.publics[host].stop()
+        for host in parts.publics.keys() - before.publics.keys():
+            parts.publics[host].start(self.reactor.nameResolver, self.reactor)
+
+    def _retire(self, port: ControlPort) -> None:
+        port.shut()
+        self._leaving.add(port)
+        port.empty().addCallback(lambda _: self._leaving.discard(port))
+
+    def _check_open(self) -> None:
+        if self._closing:
+            raise CannotStart("the gateway is stopping")
+
+    # The end
+
+    def clear(self) -> Deferred[list[tuple[bool, None]]]:
+        """Lets nobody in any more and lets transfers end in time. Fires when every session is over."""
+        self._closing = True
+        return DeferredList([port.clear() for port in self._every_port])
+
+    def hurry(self) -> None:
+        """Ends every session now."""
+        for port in self._every_port:
+            port.hurry()
+
+    def close(self) -> None:
+        """Resolves no public address any more."""
+        for public in self._now.publics.values():
+            public.stop()
+
+    @property
+    def _every_port(self) -> tuple[ControlPort, ...]:
+        return (*self._now.ports.values(), *self._leaving)

@@ -1,0 +1,124 @@
+"""Reloads of many applications, while sessions go on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from gateway.addresses import SocketAddress
+from origin import Origin
+from tests.kit.certificates import certificates
+from tests.kit.gateway import Conversation, application
+from tests.kit.programs import BIN, NET, Program, assert_no_traceback, ready, running
+
+MANY = 100
+ATTEMPTS = 3
+PAUSE = 0.05  # seconds that a session may wait for an answer while the configuration is read
+ORIGIN, HOST = f"{NET}.1", f"{NET}.2"
+PORTS = range(26000, 26000 + MANY)
+CONTROL = 27000
+
+
+@pytest.fixture(scope="module")
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SocketAddress]:
+    """An FTP server."""
+    root = tmp_path_factory.mktemp("root")
+    with Origin(root, listen=(ORIGIN, 0), passive_ports=PORTS, users={"user": "secret"}) as running_origin:
+        yield running_origin.address
+
+
+def table(origin: SocketAddress, number: int, more: str = "") -> str:
+    """One application, which has a port of its own for each channel."""
+    ports, listen = PORTS[number : number + 1], f"tcp:{CONTROL + number}:interface={HOST}"
+    return application(origin, ports, name=f"{number}.example.com", listen=listen, more=more)
+
+
+@pytest.fixture
+def file(tmp_path: Path, origin: SocketAddress) -> Path:
+    """The configuration of many applications; each has a certificate in a file of its own."""
+    pair = certificates().server
+    content = pair.certificate.read_bytes() + pair.key.read_bytes()
+    tables = []
+    for number in range(MANY):
+        certificate = tmp_path / f"{number}.pem"
+        certificate.write_bytes(content)
+        tables.append(table(origin, number, f'tls = {{ mode = "flexible", certificate = "{certificate}" }}'))
+    path = tmp_path / "gateway.toml"
+    path.write_text("\n".join(tables))
+    return path
+
+
+@contextmanager
+def started(file: Path) -> Iterator[Program]:
+    with running(BIN / "twistd", "-n", "ftp-gateway", "--config", file.name, directory=file.parent) as program:
+        ready(program)
+        yield program
+        assert program.stop() == 0
+        assert_no_traceback(program.out.lines)
+
+
+def longest_noop(session: Conversation, program: Program, reloads: int) -> float:
+    """How long the longest NOOP took from now until that many reloads are over, in seconds."""
+    over = threading.Event()
+
+    def wait() -> None:
+        program.out.wait("configuration reloaded", reloads)
+        over.set()
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    longest = 0.0
+    while not over.is_set():
+        begun = time.monotonic()
+        assert session.ask(b"NOOP").startswith(b"200")
+        longest = max(longest, time.monotonic() - begun)
+    waiting.join()
+    return longest
+
+
+def test_sessions_go_on_while_many_applications_are_read(file: Path) -> None:
+    """Tried several times: a busy machine has pauses of its own; a reload that holds sessions up does so always."""
+    with started(file) as program:
+        with Conversation.to((HOST, CONTROL)) as session:
+            session.login()
+            for times, changed in enumerate(([], [7], range(MANY))):
+                pauses = []
+                for attempt in range(ATTEMPTS):
+                    for number in changed:
+                        pem = file.with_name(f"{number}.pem")
+                        pem.write_bytes(pem.read_bytes() + b"\n")
+                    program.tell(signal.SIGHUP)
+                    pauses.append(longest_noop(session, program, times * ATTEMPTS + attempt + 1))
+                assert min(pauses) < PAUSE, pauses
+
+
+def test_signals_that_come_while_it_reads_are_one_reload_more(tmp_path: Path, origin: SocketAddress) -> None:
+    """Its file is a pipe, which is read for as long as the test likes."""
+    file, text = tmp_path / "gateway.toml", table(origin, 0)
+    file.write_text(text)
+    with started(file) as program, Conversation.to((HOST, CONTROL)) as session:
+        session.login()
+        file.unlink()
+        os.mkfifo(file)
+        program.tell(signal.SIGHUP)
+        with file.open("w") as pipe:  # opened at both ends: it reads
+            for _ in range(100):
+                program.tell(signal.SIGHUP)
+            for _ in range(2):  # a turn of the reactor each, that comes behind all signals
+                assert session.ask(b"NOOP").startswith(b"200")
+            pipe.write(text)
+        program.out.wait("configuration reloaded", 1)
+        with file.open("w") as pipe:
+            pipe.write(text)
+        program.out.wait("configuration reloaded", 2)
+        for _ in range(2):
+            assert session.ask(b"NOOP").startswith(b"200")
+        with pytest.raises(OSError, match="No such device"):  # nobody reads
+            os.open(file, os.O_WRONLY | os.O_NONBLOCK)
