@@ -154,7 +154,7 @@ class Gateway(Service):
 
     @property
     def _places(self) -> str:
-        return ", ".join(f"{port.application.name} on {place}" for place, port in self.registry.ports.items())
+        return ", ".join(f"{port.terms.name} on {place}" for place, port in self.registry.ports.items())
 
     def _stopped(self) -> None:
         if self._over.called:  # by one who was in a hurry

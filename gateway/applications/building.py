@@ -24,14 +24,14 @@ from gateway.config import (
 from gateway.config.security import TERMINATING, TO_ORIGIN, certificate_files
 from gateway.data.bandwidth import Bandwidth
 from gateway.data.port import DataPorts
-from gateway.guard.access import AccessRule, AccessRules
-from gateway.guard.admission import Guard, Known, Limits
+from gateway.guard.access import AccessRules, NetworkRule
+from gateway.guard.admission import AdmissionLimits, Guard, Known
 from gateway.guard.logins import LoginLimits
 from gateway.net import proxy_header as proxy
 from gateway.observe.records import Note, TLSFailed, TLSSide
 from gateway.origins.origin import Origin
-from gateway.relay.application import Application
-from gateway.relay.public import PublicAddress
+from gateway.relay.public import PublicHost
+from gateway.relay.terms import DataTerms, SessionTerms
 from gateway.session.client_tls import Requirement, TLSTerms
 from gateway.session.events import Deadline
 from gateway.session.policy import Policy
@@ -56,7 +56,7 @@ class Shared:
     """
 
     data_ports: DataPorts
-    publics: Mapping[str, PublicAddress]
+    publics: Mapping[str, PublicHost]
     note: Callable[..., None]
 
 
@@ -68,9 +68,9 @@ def guard(wanted: config.Application, known: Known, clock: Callable[[], float]) 
     """
     limits = wanted.limits
     return Guard(
-        access=AccessRules.of(AccessRule(rule.action is AccessAction.DENY, rule.networks) for rule in wanted.access),
+        access=AccessRules.of(NetworkRule(rule.action is AccessAction.DENY, rule.networks) for rule in wanted.access),
         silent=wanted.access_denied is AccessDenied.DROP,
-        limits=Limits(
+        limits=AdmissionLimits(
             limits.sessions,
             limits.sessions_per_client,
             limits.connects_per_minute_per_client,
@@ -81,7 +81,7 @@ def guard(wanted: config.Application, known: Known, clock: Callable[[], float]) 
     )
 
 
-def application(wanted: config.Application, shared: Shared, guard: Guard, bandwidth: Bandwidth) -> Application:
+def application(wanted: config.Application, shared: Shared, guard: Guard, bandwidth: Bandwidth) -> SessionTerms:
     """What its sessions share.
 
     :raises CannotStart: where a certificate cannot be used.
@@ -90,7 +90,7 @@ def application(wanted: config.Application, shared: Shared, guard: Guard, bandwi
 
     note: Note = partial(shared.note, application=wanted.name)
 
-    return Application(
+    return SessionTerms(
         name=wanted.name,
         origin=Origin(
             host=wanted.origin.host,
@@ -101,25 +101,27 @@ def application(wanted: config.Application, shared: Shared, guard: Guard, bandwi
             data_header=_HEADERS[headers.send_data],
             connect_timeout=timeouts.origin_connect,
         ),
+        data=DataTerms(
+            ports=shared.data_ports,
+            interface=None if wanted.data_interface is None else ip_address(wanted.data_interface),
+            peers=_PEERS[wanted.data_peer],
+            resumption=tls.data_session_reuse is DataSessionReuse.REQUIRED,
+            bandwidth=bandwidth,
+            accept_timeout=timeouts.data_accept,
+            stall_timeout=timeouts.data_stall,
+        ),
         policy=Policy(_verbs(commands.allow), _verbs(commands.deny), commands.read_only, tls.mode is not TlsMode.OFF),
         banner=wanted.banner,
-        peers=_PEERS[wanted.data_peer],
         public=None if wanted.public_address is None else shared.publics[wanted.public_address],
-        data_interface=None if wanted.data_interface is None else ip_address(wanted.data_interface),
         deadlines={
             Deadline.LOGIN: timeouts.login,
             Deadline.IDLE: timeouts.idle,
             Deadline.GRACE: _GRACE,
         },
-        accept_timeout=timeouts.data_accept,
-        stall_timeout=timeouts.data_stall,
-        data_ports=shared.data_ports,
-        bandwidth=bandwidth,
         proxies=headers.accept_from,
         tls=_terms(tls),
         client_tls=_client_tls(tls, lambda reason: note(TLSFailed(TLSSide.CERTIFICATE, reason))),
         guard=guard,
-        data_resumption=tls.data_session_reuse is DataSessionReuse.REQUIRED,
         note=note,
     )
 

@@ -24,7 +24,7 @@ def bind(reactor: Reactor, place: str, control_port: ControlPort) -> Port:
     :raises CannotStart: where it cannot be bound.
     """
     results: list[Port | Failure] = []
-    name = control_port.application.name
+    name = control_port.terms.name
     try:
         endpoint = serverFromString(reactor, _with_backlog(place))
     except (KeyError, IndexError) as error:

@@ -26,9 +26,9 @@ from gateway.data.port import DataPorts
 from gateway.guard.admission import Known
 from gateway.guard.counts import Sessions
 from gateway.net.reactor import Reactor
-from gateway.relay.application import Application
 from gateway.relay.control_port import ControlPort
-from gateway.relay.public import PublicAddress
+from gateway.relay.public import PublicHost
+from gateway.relay.terms import SessionTerms
 
 
 @attrs.frozen(eq=False)
@@ -42,7 +42,7 @@ class Running:
 
     wanted: config.Application
     files: tuple[object, ...] = attrs.field(repr=False)
-    terms: Application = attrs.field(repr=False)
+    terms: SessionTerms = attrs.field(repr=False)
 
     def is_still(self, wanted: config.Application, files: tuple[object, ...]) -> bool:
         """Whether a configuration asks for what runs already."""
@@ -60,7 +60,7 @@ class Parts:
 
     applications: Mapping[str, Running] = attrs.field(factory=dict)
     ports: Mapping[str, ControlPort] = attrs.field(factory=dict)
-    publics: Mapping[str, PublicAddress] = attrs.field(factory=dict)
+    publics: Mapping[str, PublicHost] = attrs.field(factory=dict)
 
 
 @attrs.frozen(eq=False)
@@ -140,11 +140,11 @@ class Registry:
         """The same, where nothing runs that could wait for it."""
         return self._bind(wanted, *self._build(wanted))
 
-    def _build(self, wanted: Config) -> tuple[dict[str, Running], dict[str, PublicAddress]]:
+    def _build(self, wanted: Config) -> tuple[dict[str, Running], dict[str, PublicHost]]:
         """Builds what is new of it; keeps the rest. It changes nothing, and may run in a thread."""
         now = self._now
         hosts = {application.public_address for application in wanted.applications} - {None}
-        publics = {host: now.publics.get(host) or PublicAddress(host, self.note) for host in hosts if host}
+        publics = {host: now.publics.get(host) or PublicHost(host, self.note) for host in hosts if host}
         shared = Shared(self._data_ports, publics, self.note)
         return {application.name: self._running(application, shared) for application in wanted.applications}, publics
 
@@ -154,12 +154,12 @@ class Registry:
             return before
         known = self._known.get(wanted.name) or Known(self._sessions)
         bandwidth = Bandwidth(wanted.limits.bandwidth, wanted.limits.bandwidth_per_session, self.reactor.seconds)
-        if before is not None and before.terms.bandwidth == bandwidth:
-            bandwidth = before.terms.bandwidth  # new sessions share it with those that run
+        if before is not None and before.terms.data.bandwidth == bandwidth:
+            bandwidth = before.terms.data.bandwidth  # new sessions share it with those that run
         guard = building.guard(wanted, known, self.reactor.seconds)
         return Running(wanted, files, building.application(wanted, shared, guard, bandwidth))
 
-    def _bind(self, wanted: Config, applications: dict[str, Running], publics: dict[str, PublicAddress]) -> Change:
+    def _bind(self, wanted: Config, applications: dict[str, Running], publics: dict[str, PublicHost]) -> Change:
         ports: dict[str, ControlPort] = {}
         bound: list[Port] = []
 
@@ -201,7 +201,7 @@ class Registry:
             self._known[name] = running.terms.guard.known
             for place in running.wanted.listen:
                 port = parts.ports[place]
-                port.application, port.drain = running.terms, running.wanted.timeouts.drain
+                port.terms, port.drain = running.terms, running.wanted.timeouts.drain
         for place in before.ports.keys() - parts.ports.keys():
             self._retire(before.ports[place])
         for host in before.publics.keys() - parts.publics.keys():

@@ -15,7 +15,7 @@ from gateway.data.port import Ports, TooManyPorts
 from gateway.data.pump import Pump, best_pump
 from gateway.data.relaying import Relaying
 from gateway.data.route import Route
-from gateway.data.tables import CHANNEL, ORIGIN, Cause, Channel, Origin
+from gateway.data.tables import CHANNEL, ORIGIN, Cause, Channel, OriginSide
 from gateway.data.usage import Ending, Usage
 from gateway.machine import Machine
 from gateway.net.dial import Dial
@@ -64,7 +64,9 @@ class DataChannel:
     lasting = False
     spoke, busy = 0.0, False  # asked of those that last alone
     _state: Machine[Channel, Cause] = attrs.field(factory=lambda: Machine(CHANNEL, Channel.OPEN), init=False)
-    _at_origin: Machine[Origin, Cause] = attrs.field(factory=lambda: Machine(ORIGIN, Origin.UNDIALLED), init=False)
+    _at_origin: Machine[OriginSide, Cause] = attrs.field(
+        factory=lambda: Machine(ORIGIN, OriginSide.UNDIALLED), init=False
+    )
     _candidates: Candidates = attrs.field(init=False, repr=False)
     _relaying: Relaying = attrs.field(init=False, repr=False)
     _dial: Dial | None = attrs.field(default=None, init=False, repr=False)
@@ -107,7 +109,7 @@ class DataChannel:
 
     def dial(self) -> None:
         """Connects to the origin's port; once is enough."""
-        if self._at_origin.state is not Origin.UNDIALLED or self._ended:
+        if self._at_origin.state is not OriginSide.UNDIALLED or self._ended:
             return
         route = self.route
         self._at_origin.move(Cause.DIAL)
@@ -232,7 +234,7 @@ class DataChannel:
     # Both
 
     def _join(self) -> None:
-        if self._client is None or self._origin is None or self._at_origin.state is not Origin.READY:
+        if self._client is None or self._origin is None or self._at_origin.state is not OriginSide.READY:
             return
         self._state.move(Cause.JOINED)
         self._relaying.join(self._client, self._origin)

@@ -34,7 +34,7 @@ class Client(Name):
     ENDED = "ended"
 
 
-class Origin(Name):
+class OriginSide(Name):
     """The way to the origin's data port."""
 
     UNDIALLED = "not dialled"
@@ -62,10 +62,10 @@ CLIENT: Mapping[tuple[Client, Cause], Client] = {
     **{(client, Cause.END): Client.ENDED for client in Client if client is not Client.ENDED},
 }
 
-ORIGIN: Mapping[tuple[Origin, Cause], Origin] = {
-    (Origin.UNDIALLED, Cause.DIAL): Origin.DIALLING,
-    (Origin.DIALLING, Cause.ACCEPTED): Origin.ACCEPTED,
-    (Origin.ACCEPTED, Cause.SECURED): Origin.READY,
+ORIGIN: Mapping[tuple[OriginSide, Cause], OriginSide] = {
+    (OriginSide.UNDIALLED, Cause.DIAL): OriginSide.DIALLING,
+    (OriginSide.DIALLING, Cause.ACCEPTED): OriginSide.ACCEPTED,
+    (OriginSide.ACCEPTED, Cause.SECURED): OriginSide.READY,
 }
 
 CHANNEL: Mapping[tuple[Channel, Cause], Channel] = {

@@ -10,7 +10,7 @@ from gateway.addresses import Address, Network
 
 
 @attrs.frozen
-class AccessRule:
+class NetworkRule:
     """What happens to the clients in some networks."""
 
     denies: bool
@@ -24,7 +24,7 @@ class AccessRules:
     _tables: dict[int, dict[int, dict[int, tuple[int, bool, Network]]]]  # by version, bits behind the prefix, prefix
 
     @classmethod
-    def of(cls, rules: Iterable[AccessRule]) -> AccessRules:
+    def of(cls, rules: Iterable[NetworkRule]) -> AccessRules:
         """Prepares them, in a time that grows with the number of networks."""
         tables: dict[int, dict[int, dict[int, tuple[int, bool, Network]]]] = {4: {}, 6: {}}
         for place, rule in enumerate(rules):

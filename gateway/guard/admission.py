@@ -54,7 +54,7 @@ class Refusal:
 
 
 @attrs.frozen
-class Limits:
+class AdmissionLimits:
     """0 is no limit."""
 
     sessions: int
@@ -87,7 +87,7 @@ class Guard:
 
     access: AccessRules = attrs.field(repr=False)
     silent: bool
-    limits: Limits
+    limits: AdmissionLimits
     known: Known = attrs.field(repr=False)
     clock: Callable[[], float] = attrs.field(repr=False)
 

@@ -24,8 +24,8 @@ from gateway.observe.records import (
     TLSFailed,
     TLSSide,
 )
-from gateway.relay.application import Application
 from gateway.relay.sides import Side
+from gateway.relay.terms import SessionTerms
 from gateway.session import events as on
 from gateway.tls.to_clients import SessionTLS, resumed
 from gateway.tls.to_origin import OriginSession
@@ -57,7 +57,7 @@ class Channels:
     """
 
     reactor: Reactor = attrs.field(repr=False)
-    application: Application = attrs.field(repr=False)
+    terms: SessionTerms = attrs.field(repr=False)
     session: Session = attrs.field(repr=False)
     ends: ProxyInfo
     local: Address
@@ -73,7 +73,7 @@ class Channels:
 
     @_throttles.default
     def _of_this_session(self) -> Throttles | None:
-        return self.application.bandwidth.of_session()
+        return self.terms.data.bandwidth.of_session()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -135,37 +135,37 @@ class Channels:
 
     def _new(self, origin_port: int, public_port: int) -> DataChannel:
         route = self._route(origin_port, public_port)
-        channel = DataChannel(self.reactor, self.application.data_ports, route, self)
+        channel = DataChannel(self.reactor, self.terms.data.ports, route, self)
         self._open.append(channel)
         return channel
 
     def _route(self, origin_port: int, public_port: int) -> Route:
         assert self.origin is not None
-        application, tls = self.application, self.origin_tls
+        terms, tls = self.terms, self.origin_tls
         return Route(
-            public=(application.data_host(self.local), public_port),
+            public=(terms.data.host(self.local), public_port),
             origin=(self.origin.peer, origin_port),
             source=self.origin.local,
-            peers=application.peers(self.ends.client[0]),
-            is_proxy=application.is_proxy,
-            header=application.origin.data_header(ProxyInfo(self.ends.client, (self.ends.reached[0], public_port))),
+            peers=terms.data.peers(self.ends.client[0]),
+            is_proxy=terms.is_proxy,
+            header=terms.origin.data_header(ProxyInfo(self.ends.client, (self.ends.reached[0], public_port))),
             throttles=self._throttles,
-            connect_timeout=application.origin.connect_timeout,
-            accept_timeout=application.accept_timeout,
-            stall_timeout=application.stall_timeout,
+            connect_timeout=terms.origin.connect_timeout,
+            accept_timeout=terms.data.accept_timeout,
+            stall_timeout=terms.data.stall_timeout,
             secure_origin=None if tls is None else Handshake(tls.connect, tls.check),
-            secure_client=application.tls.terminates,
+            secure_client=terms.tls.terminates,
         )
 
     def _client_handshake(self) -> Handshake:
         assert self.client_tls is not None
-        return Handshake(self.client_tls.accept, _must_resume if self.application.data_resumption else may_be_new)
+        return Handshake(self.client_tls.accept, _must_resume if self.terms.data.resumption else may_be_new)
 
     # What the channels tell
 
     def data_listening(self, channel: DataChannel) -> None:
         """The public port listens."""
-        self._tell(channel, on.DataListening(self.application.passive_host(self.ends.reached[0])))
+        self._tell(channel, on.DataListening(self.terms.passive_host(self.ends.reached[0])))
 
     def data_connected(self, channel: DataChannel) -> None:
         """The origin's port accepted."""

@@ -19,10 +19,10 @@ from gateway.net.proxy_header import ProxyInfo
 from gateway.net.reactor import Reactor
 from gateway.net.reception import Reception, contained
 from gateway.observe.records import ClientFiltered, ProxyHeaderRefused
-from gateway.relay.application import Application
 from gateway.relay.farewell import Farewell
 from gateway.relay.relay import Relay
 from gateway.relay.sides import Side
+from gateway.relay.terms import SessionTerms
 from gateway.session.events import Draining, Stopped
 
 # Clients that are told at the same time that they are not let in. Each takes up a descriptor until it closes; beyond
@@ -34,7 +34,7 @@ MAX_TURNED_AWAY = 256
 class ControlPort(ServerFactory):
     """Makes a session of each client that is let in, and knows those that are inside.
 
-    :param application: what new sessions are of; running ones keep theirs.
+    :param terms: the terms of new sessions; running ones keep theirs.
     :param drain: how long transfers may go on when it closes for good, in seconds.
     :param numbers: gives each session its number.
     """
@@ -42,7 +42,7 @@ class ControlPort(ServerFactory):
     noisy = False
 
     reactor: Reactor = attrs.field(repr=False)
-    application: Application
+    terms: SessionTerms
     drain: float
     numbers: Iterator[int] = attrs.field(repr=False)
     listening: IListeningPort | None = attrs.field(default=None, init=False, repr=False)
@@ -58,14 +58,14 @@ class ControlPort(ServerFactory):
 
     def logPrefix(self) -> str:
         """What Twisted's own log lines call it."""
-        return self.application.name
+        return self.terms.name
 
     def buildProtocol(self, addr: IAddress | None) -> Arrival:
         return Arrival(self._came)
 
     def _came(self, connection: socket.socket, peer: SocketAddress) -> None:
         with contained(connection):
-            if not self.application.is_proxy(peer_address(peer[0])):
+            if not self.terms.is_proxy(peer_address(peer[0])):
                 self._welcome(connection, peer, None)
                 return
             if self._reception is None:
@@ -79,7 +79,7 @@ class ControlPort(ServerFactory):
 
     def header_refused(self, proxy: Address, reason: str) -> None:
         """A balancer's connection did not."""
-        self.application.note(ProxyHeaderRefused(str(proxy), reason))
+        self.terms.note(ProxyHeaderRefused(str(proxy), reason))
 
     def _welcome(self, connection: socket.socket, peer: SocketAddress, ends: ProxyInfo | None) -> None:
         """Begins the session of a client whose address is known now, or turns it away.
@@ -88,11 +88,11 @@ class ControlPort(ServerFactory):
         """
         client = peer_address(peer[0]) if ends is None else ends.client[0]
         leg = Leg(self.reactor, connection)
-        refusal = self.application.guard.admit(client)
+        refusal = self.terms.guard.admit(client)
         if refusal is not None:
             self._turn_away(leg, client, refusal)
             return
-        relay = Relay(self.reactor, self.application, next(self.numbers), self._gone)
+        relay = Relay(self.reactor, self.terms, next(self.numbers), self._gone)
         self._relays[relay] = client
         try:
             relay.start(leg, peer, ends)
@@ -135,11 +135,11 @@ class ControlPort(ServerFactory):
             relay.cut()
 
     def _turn_away(self, leg: Leg, client: Address, refusal: Refusal) -> None:
-        application = self.application
+        terms = self.terms
         if refusal.noted:
-            application.note(ClientFiltered(refusal.reason.value, refusal.network), client=str(client))
+            terms.note(ClientFiltered(refusal.reason.value, refusal.network), client=str(client))
         # A reply in the clear means nothing to a client that speaks TLS from the first byte.
-        if refusal.words is None or application.tls.implicit or len(self._turned_away) == MAX_TURNED_AWAY:
+        if refusal.words is None or terms.tls.implicit or len(self._turned_away) == MAX_TURNED_AWAY:
             leg.close()
             return
         side = Side(self.reactor, Farewell(self._turned_away.discard), leg, str(client))
@@ -148,7 +148,7 @@ class ControlPort(ServerFactory):
         side.close()
 
     def _gone(self, relay: Relay) -> None:
-        relay.application.guard.leave(self._relays.pop(relay))
+        relay.terms.guard.leave(self._relays.pop(relay))
         if not self._relays:
             awaiting, self._awaiting = self._awaiting, []
             for each in awaiting:

@@ -33,13 +33,13 @@ class OpaqueRelay:
     _silent: tuple[Side, ...] = attrs.field(init=False, repr=False)  # owe the first byte of TLS
 
     def __attrs_post_init__(self) -> None:
-        application = self.channels.application
+        terms = self.channels.terms
         self._silent = (self.client, self.origin)
-        self._range = OpenRange(application.data_ports, application.data_host(self.channels.local))
+        self._range = OpenRange(terms.data.ports, terms.data.host(self.channels.local))
 
     def open(self) -> None:
         """Opens the whole passive range to the client's address."""
-        missing = self._range.open(self.channels.application.origin.ports.public, self)
+        missing = self._range.open(self.channels.terms.origin.ports.public, self)
         if missing:
             self.channels.session.note(DataPortsUnavailable(",".join(map(str, missing))))
 
@@ -62,7 +62,7 @@ class OpaqueRelay:
     @property
     def peers(self) -> Network | None:
         """Whose connections are accepted; None for anyone's."""
-        return self.channels.application.peers(self.channels.ends.client[0])
+        return self.channels.terms.data.peers(self.channels.ends.client[0])
 
     @property
     def busy(self) -> bool:
@@ -71,7 +71,7 @@ class OpaqueRelay:
 
     def is_proxy(self, address: Address) -> bool:
         """Whether connections from this address begin with a PROXY header."""
-        return self.channels.application.is_proxy(address)
+        return self.channels.terms.is_proxy(address)
 
     def came(self, port: int, connection: socket.socket, address: Address) -> None:
         """A data connection came."""
@@ -80,7 +80,7 @@ class OpaqueRelay:
             Leg(channels.reactor, connection).reset()
             channels.session.note(TooManyDataChannels(str(address), port))
             return
-        ports = channels.application.origin.ports
+        ports = channels.terms.origin.ports
         channels.adopt(ports.origin[port - ports.public.start], port, connection, address)
         channels.session.tell(on.OpaqueChannels(len(channels)))
 

@@ -24,7 +24,7 @@ INTERVAL = 60.0  # seconds between two resolutions
 
 
 @attrs.define(eq=False)
-class PublicAddress:
+class PublicHost:
     """An IPv4 address, or the name of one.
 
     While the name does not resolve the last good answer stays; before the first, ``address`` is None.

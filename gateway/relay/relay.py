@@ -16,12 +16,12 @@ from gateway.net.names import Attempt, dial
 from gateway.net.reactor import Reactor
 from gateway.net.tls_leg import Handshake
 from gateway.observe.records import ClientBanned, Record
-from gateway.relay.application import Application
 from gateway.relay.channels import Channels, may_be_new
 from gateway.relay.deadlines import Deadlines
 from gateway.relay.notes import Notes
 from gateway.relay.opaque import OpaqueRelay
 from gateway.relay.sides import Side
+from gateway.relay.terms import SessionTerms
 from gateway.session import actions as do
 from gateway.session import events as on
 from gateway.session.endings import UNAVAILABLE
@@ -43,7 +43,7 @@ class Relay:
     """
 
     reactor: Reactor = attrs.field(repr=False)
-    application: Application = attrs.field(repr=False)
+    terms: SessionTerms = attrs.field(repr=False)
     number: int
     gone: Callable[[Relay], None] = attrs.field(repr=False)
     _client: Side = attrs.field(init=False, repr=False)
@@ -66,25 +66,25 @@ class Relay:
 
         :param told: the ends that its PROXY header told; None where the connection is its own.
         """
-        application = self.application
+        terms = self.terms
         self._deadlines = Deadlines(
-            self.reactor, application.deadlines, lambda deadline: self.tell(on.DeadlinePassed(deadline))
+            self.reactor, terms.deadlines, lambda deadline: self.tell(on.DeadlinePassed(deadline))
         )
         self._client = Side(self.reactor, self, leg, peer[0])
         local = peer_address(self._client.local)
         own = proxy.ProxyInfo((peer_address(peer[0]), peer[1]), (local, leg.socket.getsockname()[1]))
         self._ends = told or own
         client = self._ends.client[0]
-        self._notes = Notes(application.note, self.number, str(client), self.reactor.seconds)
-        self._channels = Channels(self.reactor, application, self, self._ends, local)
+        self._notes = Notes(terms.note, self.number, str(client), self.reactor.seconds)
+        self._channels = Channels(self.reactor, terms, self, self._ends, local)
         self._judge = Judge(
             Setting(
-                name=application.name,
+                name=terms.name,
                 client=client,
-                public=application.public_text(self._ends.reached[0]),
-                policy=application.policy,
-                banner=application.banner,
-                tls=application.tls,
+                public=terms.public_text(self._ends.reached[0]),
+                policy=terms.policy,
+                banner=terms.banner,
+                tls=terms.tls,
             )
         )
         self._notes.connected(None if told is None else str(own.client[0]))
@@ -151,7 +151,7 @@ class Relay:
                 happened(*of)
             self._go_on()
         except Exception:
-            name = self.application.name
+            name = self.terms.name
             _log.failure("[{name}] session {number}: internal error", name=name, number=self.number)
             self._give_up()
         finally:
@@ -201,7 +201,7 @@ class Relay:
                 self._client.send(UNAVAILABLE.render())
             self._close(do.Outcome.INTERNAL_ERROR)
         except Exception:
-            _log.failure("[{name}] session {number}: not closed", name=self.application.name, number=self.number)
+            _log.failure("[{name}] session {number}: not closed", name=self.terms.name, number=self.number)
             for side in (self._client, self._origin):
                 if side is not None:
                     side.abort()
@@ -256,7 +256,7 @@ class Relay:
                 assert_never(action)
 
     def _count_failed_login(self) -> None:
-        guard = self.application.guard
+        guard = self.terms.guard
         consequence = guard.login_failed(self._ends.client[0])
         if consequence.banned is not None:
             self._notes(ClientBanned(consequence.banned, guard.limits.logins.ban))
@@ -267,7 +267,7 @@ class Relay:
             self._events.append(counted)
 
     def _connect(self) -> None:
-        origin = self.application.origin
+        origin = self.terms.origin
         self._dialling = dial(
             self.reactor, origin.host, origin.port, origin.name is not None, origin.connect_timeout, self._dialled
         )
@@ -280,7 +280,7 @@ class Relay:
             self._work(self._meet_origin, answer, address)
 
     def _meet_origin(self, leg: Leg, address: str) -> None:
-        origin = self.application.origin
+        origin = self.terms.origin
         self._origin = self._channels.origin = Side(self.reactor, self, leg, address)
         self._notes.origin = str(peer_address(address))
         if header := origin.control_header(self._ends):
@@ -288,20 +288,20 @@ class Relay:
         self._events.append(on.OriginConnected(peer_address(address), origin.name, origin.ports))
 
     def _start_client_tls(self, data: bytes) -> None:
-        assert self.application.client_tls is not None
+        assert self.terms.client_tls is not None
         if self._reading.commands.ahead:
             self._events.append(on.Injected())
             return
         self._client.send(data)
-        tls = self._channels.client_tls = self.application.client_tls.session()
+        tls = self._channels.client_tls = self.terms.client_tls.session()
         self._client.secure(Handshake(tls.accept, may_be_new))
 
     def _start_origin_tls(self) -> None:
-        assert self.application.origin.tls is not None and self._origin is not None
+        assert self.terms.origin.tls is not None and self._origin is not None
         if self._reading.replies.ahead:
             self._events.append(on.Injected())
             return
-        tls = self._channels.origin_tls = self.application.origin.tls.session()
+        tls = self._channels.origin_tls = self.terms.origin.tls.session()
         self._origin.secure(Handshake(tls.begin, tls.check))
 
     def _go_opaque(self, data: bytes) -> None:

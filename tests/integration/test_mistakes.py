@@ -20,13 +20,13 @@ from gateway.net import reception
 from gateway.net.leg import Leg
 from gateway.net.tls_leg import TLSLeg
 from gateway.relay import channels
-from gateway.relay.application import Application
 from gateway.relay.channels import Channels
 from gateway.relay.control_port import ControlPort
 from gateway.relay.deadlines import Deadlines
 from gateway.relay.notes import Notes
 from gateway.relay.relay import Relay
 from gateway.relay.sides import Side
+from gateway.relay.terms import SessionTerms
 from gateway.session.exchanges import Exchanges
 from gateway.session.judge import Judge
 from tests.kit.conversation import connect
@@ -68,7 +68,7 @@ def read_until_the_end(connection: socket.socket) -> bytes:
 
 @pytest.mark.parametrize(
     ("place", "name"),
-    [(Application, "is_proxy"), (Guard, "admit"), (Application, "public_text"), (ControlPort, "_welcome")],
+    [(SessionTerms, "is_proxy"), (Guard, "admit"), (SessionTerms, "public_text"), (ControlPort, "_welcome")],
     ids=["on arrival", "at the guard", "in the middle of its start", "anywhere"],
 )
 @pytest.mark.parametrize("header", [b"", HEADER], ids=["itself", "behind a balancer"])

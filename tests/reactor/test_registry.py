@@ -289,7 +289,7 @@ async def test_fifty_changes_of_name_and_port_leave_one_of_each(registry: Regist
         await gone
     await turn()
     assert [(name, one.wanted.name) for name, one in registry.applications.items()] == [("50.example.com",) * 2]
-    assert [port.application.name for port in registry.ports.values()] == ["50.example.com"]
+    assert [port.terms.name for port in registry.ports.values()] == ["50.example.com"]
     assert [*registry.known] == ["50.example.com"]
     assert registry.leaving == frozenset()
     assert [port for port in range(2100, 2151) if await aside(is_open, port)] == [2150]

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from gateway.data.tables import CHANNEL, CLIENT, ORIGIN, Cause, Channel, Client, Origin
+from gateway.data.tables import CHANNEL, CLIENT, ORIGIN, Cause, Channel, Client, OriginSide
 from gateway.machine import Name
 from tests.kit.tables import Table, final, reached
 
 TABLES: list[tuple[Any, Name, Name]] = [
     (CLIENT, Client.AWAITED, Client.ENDED),
-    (ORIGIN, Origin.UNDIALLED, Origin.READY),
+    (ORIGIN, OriginSide.UNDIALLED, OriginSide.READY),
     (CHANNEL, Channel.OPEN, Channel.ENDED),
 ]
 

@@ -8,18 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.addresses import Address
-from gateway.guard.access import AccessRule, AccessRules
+from gateway.guard.access import AccessRules, NetworkRule
 
 
-def deny(*networks: str) -> AccessRule:
-    return AccessRule(True, tuple(map(ip_network, networks)))
+def deny(*networks: str) -> NetworkRule:
+    return NetworkRule(True, tuple(map(ip_network, networks)))
 
 
-def allow(*networks: str) -> AccessRule:
-    return AccessRule(False, tuple(map(ip_network, networks)))
+def allow(*networks: str) -> NetworkRule:
+    return NetworkRule(False, tuple(map(ip_network, networks)))
 
 
-def denying(rules: list[AccessRule], client: str) -> str | None:
+def denying(rules: list[NetworkRule], client: str) -> str | None:
     network = AccessRules.of(rules).denying(ip_address(client))
     return None if network is None else str(network)
 
@@ -50,7 +50,7 @@ def denying(rules: list[AccessRule], client: str) -> str | None:
         ([allow("10.0.0.0/8"), deny("10.0.0.0/8")], "10.1.1.1", None),
     ],
 )
-def test_the_first_match_decides(rules: list[AccessRule], client: str, network: str | None) -> None:
+def test_the_first_match_decides(rules: list[NetworkRule], client: str, network: str | None) -> None:
     assert denying(rules, client) == network
 
 
@@ -58,11 +58,11 @@ def test_the_first_match_decides(rules: list[AccessRule], client: str, network: 
 NETWORKS = st.tuples(st.integers(0, 255), st.integers(22, 32)).map(
     lambda drawn: IPv4Network((0xC0000200 | drawn[0] << 2, drawn[1]), strict=False)
 )
-RULES = st.lists(st.builds(AccessRule, st.booleans(), st.lists(NETWORKS, max_size=3).map(tuple)), max_size=8)
+RULES = st.lists(st.builds(NetworkRule, st.booleans(), st.lists(NETWORKS, max_size=3).map(tuple)), max_size=8)
 
 
 @given(RULES, st.integers(0, 1023).map(lambda low: IPv4Address(0xC0000200 | low)))
-def test_the_same_as_rule_by_rule(rules: list[AccessRule], client: Address) -> None:
+def test_the_same_as_rule_by_rule(rules: list[NetworkRule], client: Address) -> None:
     wanted = next((rule.denies for rule in rules if any(client in network for network in rule.networks)), False)
     assert (AccessRules.of(rules).denying(client) is not None) == wanted
 

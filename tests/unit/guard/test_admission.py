@@ -5,13 +5,13 @@ from ipaddress import ip_address, ip_network
 import attrs
 import pytest
 
-from gateway.guard.access import AccessRule, AccessRules
-from gateway.guard.admission import NOTES_PER_MINUTE, WORDS, Guard, Known, Limits, Reason
+from gateway.guard.access import AccessRules, NetworkRule
+from gateway.guard.admission import NOTES_PER_MINUTE, WORDS, AdmissionLimits, Guard, Known, Reason
 from gateway.guard.counts import Sessions
 from gateway.guard.logins import LoginLimits
 
 A, B, C = (ip_address(f"203.0.113.{number}") for number in (1, 2, 3))
-NONE = Limits(0, 0, 0, LoginLimits(0, 0.0, 0.0))
+NONE = AdmissionLimits(0, 0, 0, LoginLimits(0, 0.0, 0.0))
 
 
 @attrs.define
@@ -47,7 +47,7 @@ def test_without_rules_and_limits_everyone_is_let_in(clock: Clock) -> None:
 
 
 def test_who_is_denied(clock: Clock) -> None:
-    rules = AccessRules.of([AccessRule(True, (ip_network("203.0.113.1"),))])
+    rules = AccessRules.of([NetworkRule(True, (ip_network("203.0.113.1"),))])
     refusal = guard(clock, access=rules).admit(A)
     assert refusal is not None
     assert (refusal.reason, refusal.network) == (Reason.ACCESS, "203.0.113.1/32")
@@ -58,7 +58,7 @@ def test_who_is_denied(clock: Clock) -> None:
 
 
 def test_who_is_denied_takes_up_nothing(clock: Clock) -> None:
-    rules = AccessRules.of([AccessRule(True, (ip_network("203.0.113.1"),))])
+    rules = AccessRules.of([NetworkRule(True, (ip_network("203.0.113.1"),))])
     door = guard(clock, access=rules, sessions=1)
     assert reasons(door, A, A, B) == [Reason.ACCESS, Reason.ACCESS, None]
 

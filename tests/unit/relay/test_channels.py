@@ -10,6 +10,7 @@ from typing import Any, cast
 import attrs
 import pytest
 
+from gateway.data.bandwidth import Bandwidth
 from gateway.data.channel import DataChannel
 from gateway.data.port import DataPorts
 from gateway.data.usage import Ending, Usage
@@ -17,6 +18,7 @@ from gateway.net.proxy_header import ProxyInfo
 from gateway.net.reactor import Reactor
 from gateway.observe.records import Record
 from gateway.relay.channels import Channels
+from gateway.relay.terms import DataTerms
 from gateway.session import events as on
 from tests.kit.manual_reactor import ManualReactor
 
@@ -53,20 +55,23 @@ class House:
 
     def __attrs_post_init__(self) -> None:
         reactor = cast(Reactor, self.loop)
-        application: Any = SimpleNamespace(
-            bandwidth=SimpleNamespace(of_session=lambda: None),
-            data_ports=DataPorts(reactor),
-            data_host=str,
-            data_resumption=False,
-            passive_host=lambda reached: PUBLIC if reached == ENDS.reached[0] else None,
+        data = DataTerms(
+            ports=DataPorts(reactor),
+            interface=None,
             peers=lambda client: None,
-            is_proxy=lambda address: False,
-            tls=SimpleNamespace(terminates=False),
-            origin=SimpleNamespace(data_header=lambda ends: b"", connect_timeout=10),
+            resumption=False,
+            bandwidth=Bandwidth(0, 0, self.loop.seconds),
             accept_timeout=30,
             stall_timeout=300,
         )
-        self.channels = Channels(reactor, application, self.session, ENDS, LOCAL)
+        terms: Any = SimpleNamespace(
+            data=data,
+            passive_host=lambda reached: PUBLIC if reached == ENDS.reached[0] else None,
+            is_proxy=lambda address: False,
+            tls=SimpleNamespace(terminates=False),
+            origin=SimpleNamespace(data_header=lambda ends: b"", connect_timeout=10),
+        )
+        self.channels = Channels(reactor, terms, self.session, ENDS, LOCAL)
         self.channels.origin = cast(Any, SimpleNamespace(peer="127.0.0.3", local="127.0.0.1"))
 
     def open(self) -> DataChannel:

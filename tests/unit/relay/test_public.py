@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from gateway.observe.records import PublicAddressChanged, PublicAddressUnresolved, Record
-from gateway.relay.public import INTERVAL, PublicAddress
+from gateway.relay.public import INTERVAL, PublicHost
 
 ONE, TWO = "192.0.2.1", "192.0.2.2"
 
@@ -73,10 +73,10 @@ class Public:
     names: Names = attrs.field(factory=Names)
     clock: Clock = attrs.field(factory=Clock)
     noted: list[Record] = attrs.field(factory=list)
-    address: PublicAddress = attrs.field(init=False)
+    address: PublicHost = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.address = PublicAddress(self.host, lambda record, **_: self.noted.append(record))
+        self.address = PublicHost(self.host, lambda record, **_: self.noted.append(record))
 
     def start(self, *answers: str) -> None:
         """Begins, while the name has these addresses."""
