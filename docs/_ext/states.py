@@ -1,6 +1,6 @@
-"""The directive ``state-diagram``: a machine of `gateway.session.tables`, drawn, and as a table.
+"""The directive ``state-diagram``: a machine of a room's ``tables``, drawn, and as a table.
 
-.. state-diagram:: PHASE
+.. state-diagram:: session.PHASE
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 from collections import defaultdict
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 import diagrams
@@ -15,8 +16,6 @@ import graphviz
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
-
-from gateway.session import tables
 
 Table = Mapping[tuple[enum.Enum, enum.Enum], enum.Enum]
 
@@ -31,7 +30,8 @@ class StateDiagram(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         name = self.arguments[0]
-        table: Table = getattr(tables, name)
+        room, _, constant = name.partition(".")
+        table: Table = getattr(import_module(f"gateway.{room}.tables"), constant)
         rows = "".join(
             f"   * - {state.value}\n     - {cause.value}\n     - {target.value}\n"
             for (state, cause), target in table.items()

@@ -8,6 +8,7 @@ import graphviz
 import pytest
 from docutils import nodes
 
+from gateway.data import tables as data_tables
 from gateway.session import tables
 from tests.docs.blocks import ROOT
 from tests.docs.pictures import SVG, Picture, picture
@@ -25,6 +26,9 @@ MACHINES = {
     "login": tables.LOGIN,
     "data": tables.DATA,
     "transfer": tables.TRANSFER,
+    "a channel's client": data_tables.CLIENT,
+    "a channel's origin": data_tables.ORIGIN,
+    "a channel": data_tables.CHANNEL,
 }
 
 

@@ -706,6 +706,11 @@ def test_listening_within_the_data_ports_of_another() -> None:
     ]
 
 
+def test_data_ports_that_cannot_be_read_collide_with_nothing() -> None:
+    mistakes = mistakes_of({"listen": "tcp:0", "data_ports": ""}, OTHER | {"data_ports": ""})
+    assert [mistake.partition(": ")[0] for mistake in mistakes] == ["data_ports", "application[1].data_ports"]
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [

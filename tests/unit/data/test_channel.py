@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from ipaddress import ip_address, ip_network
 from typing import Any, cast
 
@@ -26,11 +27,11 @@ class LatePorts:
     """Ports of another process: they listen once the test says so."""
 
     guests: list[Guest] = attrs.field(factory=list)
-    refusal: OSError | None = None
+    refuse: Callable[[], OSError] | None = None
 
     def open(self, place: SocketAddress, guest: Guest) -> None:
-        if self.refusal is not None:
-            raise self.refusal
+        if self.refuse is not None:
+            raise self.refuse()
         self.guests.append(guest)
 
     def leave(self, place: SocketAddress, guest: Guest) -> None:
@@ -122,14 +123,14 @@ def test_a_port_that_never_listens(house: House) -> None:
 
 
 @pytest.mark.parametrize(
-    ("refusal", "ending", "reason"),
+    ("refuse", "ending", "reason"),
     [
-        (TooManyPorts(), Ending.TOO_MANY_PORTS, ""),
-        (OSError(13, "Permission denied"), Ending.PORT_UNAVAILABLE, "Permission denied"),
+        (TooManyPorts, Ending.TOO_MANY_PORTS, ""),
+        (partial(OSError, 13, "Permission denied"), Ending.PORT_UNAVAILABLE, "Permission denied"),
     ],
 )
-def test_a_port_that_cannot_be_had(house: House, refusal: OSError, ending: Ending, reason: str) -> None:
-    house.ports.refusal = refusal
+def test_a_port_that_cannot_be_had(house: House, refuse: Callable[[], OSError], ending: Ending, reason: str) -> None:
+    house.ports.refuse = refuse
     house.channel.open()
     assert house.ended() is ending
     assert house.owner.usage is not None and house.owner.usage.reason == reason

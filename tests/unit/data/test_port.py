@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
 from gateway.addresses import Address, Network
-from gateway.data.port import DataPorts
+from gateway.data.port import DataPorts, TooManyPorts
 from gateway.net import reception
 from gateway.net.reactor import Reactor
 from tests.kit.mistakes import Planted
@@ -462,3 +462,18 @@ def test_newcomers_go_with_the_port(house: House) -> None:
         assert knocking.recv(1) == b""
     assert house.reactor.readers == [] and house.reactor.getDelayedCalls() == []
     assert one.told == ["listening"]
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+def test_so_many_ports_listen_at_once_and_no_more(house: House, limit: int) -> None:
+    house.ports.limit = limit
+    guests = {(f"127.0.0.{number}", 0): guest() for number in range(1, limit + 1)}
+    for place, each in guests.items():
+        house.ports.open(place, each)
+    house.open(late := guest("127.0.0.2"))  # at a port that listens already
+    with pytest.raises(TooManyPorts):
+        house.ports.open(("127.0.0.9", 0), guest())
+    house.leave(late)
+    for place, each in guests.items():
+        house.ports.leave(place, each)
+    assert house.reactor.readers == []

@@ -98,3 +98,16 @@ def test_a_line_that_is_too_long_has_begun() -> None:
     reader.feed(b"\r\n")
     reader.next_line()
     assert reader.empty and not reader.overflowing
+
+
+def test_there_may_be_a_line_from_bytes_that_come_until_none_is_found() -> None:
+    reader = LineReader(LIMIT)
+    assert not reader.waiting
+    reader.feed(b"one\r\ntw")
+    assert reader.waiting
+    assert reader.next_line() == b"one"
+    assert reader.waiting, "nobody has looked behind that line"
+    assert reader.next_line() is None
+    assert not reader.waiting
+    reader.feed(b"o\r\n")
+    assert reader.waiting and reader.next_line() == b"two"

@@ -14,7 +14,7 @@ from OpenSSL import SSL
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.python.failure import Failure
 
-from gateway.net.tls_leg import Handshake, TLSLeg
+from gateway.net.tls_leg import Handshake, TLSBroken, TLSLeg
 from gateway.tls.certificates import CertificateFiles, read_certificate
 from gateway.tls.to_clients import ServerTLS, SessionTLS
 from gateway.tls.to_origin import OriginTLS
@@ -503,6 +503,18 @@ def test_a_read_and_a_write_that_wait_for_each_other(rare: Rare) -> None:
         rare.leg.receive_into(memoryview(bytearray(10)))
     rare.leg.doWrite()
     assert (rare.readable.count, rare.writable.count) == (1, 1)
+
+
+def test_behind_a_write_that_failed_a_read_tells_of_a_lost_connection(rare: Rare) -> None:
+    """Whatever OpenSSL says of it then: TLS itself did not fail."""
+    ready(rare)
+    rare.tls.send_says = [SSL.SysCallError(104, "ECONNRESET")]
+    rare.tls.recv_says = [SSL.Error([("", "", "protocol is shutdown")])]
+    with pytest.raises(ConnectionResetError):
+        rare.leg.send(b"x")
+    with pytest.raises(ConnectionResetError, match="connection lost") as lost:
+        rare.leg.receive(10)
+    assert not isinstance(lost.value, TLSBroken)
 
 
 def test_the_end_that_waits(rare: Rare) -> None:

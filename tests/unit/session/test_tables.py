@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.machine import Machine, Name
+from gateway.machine import Name
 from gateway.session.tables import (
     DATA,
     LOGIN,
@@ -43,11 +43,3 @@ def test_every_cause_moves_something_and_is_named() -> None:
     assert {cause for table, _ in TABLES for _, cause in table} == set(Cause)
     assert len({cause.value for cause in Cause}) == len(Cause)
 
-
-def test_a_machine_moves_by_its_table() -> None:
-    machine = Machine(PHASE, Phase.NEW)
-    machine.move(Cause.ORIGIN_CHOSEN)
-    assert machine.state is Phase.CONNECTING
-    with pytest.raises(KeyError):
-        machine.move(Cause.GREETED)
-    assert machine.state is Phase.CONNECTING

@@ -1,0 +1,57 @@
+"""The events of one session: bounded, and with its totals."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+
+from gateway.observe.records import Connected, Disconnected, EventsWithheld, OriginError, Record
+from gateway.relay import notes
+from gateway.relay.notes import Notes
+
+
+@attrs.define
+class Book:
+    """Everything that was noted, and a clock."""
+
+    now: float = 100.0
+    noted: list[Record] = attrs.field(factory=list)
+
+    def note(self, record: Record, session: int | None = None, client: str | None = None) -> None:
+        assert (session, client) == (7, "192.0.2.7")
+        self.noted.append(record)
+
+    def notes(self) -> Notes:
+        return Notes(self.note, 7, "192.0.2.7", lambda: self.now)
+
+
+def test_events_of_one_name_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notes, "MAX_EVENTS", 2)
+    book = Book()
+    session = book.notes()
+    session.connected("192.0.2.1")
+    for number in range(5):
+        session(OriginError(str(number)))
+    session.disconnected("quit", None, 0, 0, 0)
+    expected = [Connected("192.0.2.1"), OriginError("0"), OriginError("1"), EventsWithheld("originError")]
+    assert book.noted[:-1] == expected
+    assert isinstance(book.noted[-1], Disconnected)
+
+
+def test_the_totals() -> None:
+    book = Book()
+    session = book.notes()
+    book.now += 1.5
+    session.origin, session.client_tls, session.origin_tls = "198.51.100.1", ("TLSv1.3", "A"), ("TLSv1.2", "B")
+    session.disconnected("quit", "anna", 4, 2, 1)
+    assert book.noted == [
+        Disconnected("quit", 1.5, 4, 2, 1, "anna", "198.51.100.1", "TLSv1.3", "A", "TLSv1.2", "B"),
+    ]
+
+
+def test_a_session_is_over_once() -> None:
+    book = Book()
+    session = book.notes()
+    session.disconnected("quit", None, 0, 0, 0)
+    session.disconnected("internal error", None, 0, 0, 0)
+    assert [record.fields()["outcome"] for record in book.noted] == ["quit"]
