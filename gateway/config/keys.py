@@ -1,7 +1,7 @@
 """Every table and key of the configuration, with its default and its documentation.
 
-The attribute `doc` in a field's metadata is what the configuration reference says; `key` is there where the TOML's
-name of the key is not the attribute's.
+The configuration reference takes its words from `doc` in a field's metadata. `key` is there where the TOML's name of
+the key is not the attribute's. The file is long because it is the reference: each key stands here once.
 """
 
 from collections.abc import Iterator

@@ -3,6 +3,8 @@
 The documentation's catalogue is made from these classes: the docstring says when an event is written, its parameters
 say what the fields mean. A field is written under its attribute's name in camel case; a field with the value None is
 left out, unless its metadata says otherwise.
+
+The file is long because it is a catalogue: each event stands here once, with its words for the operator.
 """
 
 from __future__ import annotations

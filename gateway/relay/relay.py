@@ -36,7 +36,8 @@ _log = Logger("gateway")
 class Relay:
     """A client's control connection, from its first moment until nothing of it is left.
 
-    It has more fields than most classes: they are the parts of a session, which meet here and nowhere else.
+    It is longer than other classes, and has more fields: the parts of a session meet here and nowhere else, and each
+    action of the judge has its few lines.
 
     :param number: tells this session from others in events.
     :param gone: called once, when both control connections and every data channel are gone.

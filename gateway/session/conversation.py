@@ -137,7 +137,7 @@ class Conversation:
                 self.login.names(command)
             case b"ABOR" if self.transfers.completing:
                 actions = self._completed(self.transfers.give_up())
-            case b"EPSV" if self._families_differ and (command.argument or b"").strip() in (b"1", b"2"):
+            case b"EPSV" if (command.argument or b"").strip() in (b"1", b"2") and self._families_differ:
                 asked = Command(b"EPSV")
         return actions if self._over else actions + self._ask(Exchange(command, asked))
 
@@ -203,12 +203,10 @@ class Conversation:
             case Effect.REINITIALIZED:
                 self.login.reinitialized()
                 actions.append(do.Arm(Deadline.LOGIN))
-            case Effect.FEATURES | Effect.NO_FEATURES if self.setting.tls.terminates:
-                hidden = self.setting.policy.hidden
-                ours = tuple(line for verb, line in _TLS_FEATURES.items() if verb not in hidden)
-                clean = features(clean, hidden | _TLS_VERBS, ours)
             case Effect.FEATURES:
-                clean = features(clean, self.setting.policy.hidden)
+                clean = _features(clean, self.setting)
+            case Effect.NO_FEATURES if self.setting.tls.terminates:
+                clean = _features(clean, self.setting)
             case Effect.OPAQUE:
                 return [*actions, do.Disarm(Deadline.LOGIN), do.GoOpaque(clean.render())]
             case Effect.EXTENDED_ONLY:
@@ -300,3 +298,12 @@ class Conversation:
     def _end(self, last: Actions) -> Actions:
         self._over = True
         return last
+
+
+def _features(clean: Reply, setting: Setting) -> Reply:
+    """The reply to FEAT: without the lines for commands that are refused, and with the TLS that the gateway ends."""
+    hidden = setting.policy.hidden
+    if not setting.tls.terminates:
+        return features(clean, hidden)
+    ours = tuple(line for verb, line in _TLS_FEATURES.items() if verb not in hidden)
+    return features(clean, hidden | _TLS_VERBS, ours)

@@ -42,4 +42,3 @@ def test_every_state_can_be_left_but_the_end(table: Table, first: Name) -> None:
 def test_every_cause_moves_something_and_is_named() -> None:
     assert {cause for table, _ in TABLES for _, cause in table} == set(Cause)
     assert len({cause.value for cause in Cause}) == len(Cause)
-
