@@ -14,7 +14,7 @@ import pytest
 from gateway.data.channel import DataChannel
 from gateway.data.flow import Flow
 from gateway.net.leg import Leg
-from gateway.relay import relay, sides
+from gateway.relay import notes, sides
 from gateway.relay.relay import Relay
 from gateway.relay.sides import Side
 from tests.kit.conversation import Conversation, connect
@@ -479,7 +479,7 @@ def answer_all(control: OriginControl) -> None:
 def test_a_client_that_asks_and_does_not_listen(
     line: bytes, answer: bytes, read: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relay, "MAX_EVENTS", sys.maxsize)
+    monkeypatch.setattr(notes, "MAX_EVENTS", sys.maxsize)
     with ScriptedOrigin.at() as origin, before(origin.address) as running:
         origin.play(answer_all)
         with deaf_client(running.address) as client:

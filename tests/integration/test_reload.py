@@ -15,7 +15,8 @@ import pytest
 from gateway.addresses import SocketAddress
 from origin import Origin
 from tests.kit.certificates import certificates
-from tests.kit.gateway import Conversation, application
+from tests.kit.conversation import Conversation
+from tests.kit.gateway import application
 from tests.kit.programs import BIN, NET, Program, assert_no_traceback, ready, running
 
 MANY = 100

@@ -16,7 +16,8 @@ from twisted.internet.threads import deferToThread
 from gateway import config
 from gateway.config import Config
 from origin import Origin
-from tests.kit.gateway import Conversation, application
+from tests.kit.conversation import Conversation
+from tests.kit.gateway import application
 from tests.kit.programs import NET
 
 reactor: Any = _reactor

@@ -16,8 +16,8 @@ from gateway.applications.building import CannotStart
 from gateway.applications.registry import Registry
 from gateway.tls import certificates as reading
 from gateway.tls.certificates import forget_unused
+from tests.kit import PATIENCE
 from tests.kit.certificates import certificates
-from tests.kit.gateway import PATIENCE
 from tests.reactor.conftest import HOST, aside, endpoint, greeted, greeting, is_open, parsed, reactor, turn
 
 App = Callable[..., str]

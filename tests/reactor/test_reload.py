@@ -14,7 +14,7 @@ from pytest_twisted import async_yield_fixture, ensureDeferred
 from gateway import config
 from gateway.config import Config
 from gateway.service import Gateway
-from tests.kit.gateway import PATIENCE
+from tests.kit import PATIENCE
 from tests.reactor.conftest import aside, greeted, greeting, is_open, reactor, turn
 
 App = Callable[..., str]
