@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.ftp.replies import Reply
-from gateway.ftp.scrub import Scrubber
+from gateway.ftp.scrub import Scrubber, scrubber
 
 V4 = IPv4Address("198.51.100.1")
 V6 = IPv6Address("2001:db8::51")
@@ -129,3 +129,10 @@ def test_no_text_hides_an_ipv6_address(address: IPv6Address, before: bytes, behi
     written = (address.exploded if long else address.compressed).encode()
     text = before + b" " + written + b" " + behind
     assert b" public.example " in scrub(text, str(address), "public.example")
+
+
+def test_sessions_with_one_origin_share_their_scrubber() -> None:
+    arguments = (ip_address("198.51.100.9"), "192.0.2.1", None, "ftp.example.com")
+    shared = scrubber(*arguments)
+    assert shared.scrub(Reply.of(220, "198.51.100.9 is ready.")) == Reply.of(220, "192.0.2.1 is ready.")
+    assert scrubber(*arguments) is shared
