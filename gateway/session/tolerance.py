@@ -1,4 +1,4 @@
-"""The tolerance for lines that are no FTP: each is refused, and a few too many end the session."""
+"""The tolerance for lines that are no FTP: each is refused, and the last of too many ends the session."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gateway.ftp.replies import Reply
 from gateway.session.actions import Outcome
 
 MAX_UNCLEAN = 3
-MAX_UNKNOWN = 10  # in a row: another protocol's lines, or a scanner (ALPACA, CVE-2021-3618)
+MAX_UNKNOWN = 10  # commands in a row: another protocol's lines, or a scanner (ALPACA, CVE-2021-3618)
 
 UNCLEAN = Reply.of(500, "Line too long or not clean.")
 TOO_UNCLEAN = Reply.of(421, "Too many bad lines; closing control connection.")
