@@ -110,7 +110,7 @@ class ReplyStream:
     def next(self) -> Reply | None:
         """The next reply; None until more arrives.
 
-        :raises NotFTP: where the origin sent no reply, or one that exceeds the limits; the stream is then of no more use.
+        :raises NotFTP: where the origin sent no reply, or one that exceeds the limits; the stream is useless then.
         """
         while (line := self._lines.next_line()) is not None:
             if line is Unclean.TOO_LONG:

@@ -17,7 +17,7 @@ MAX_CLIENTS = 1 << 16
 
 
 def client_of(address: Address) -> Address:
-    """The address that stands for a client: an IPv4 address itself, or an IPv6 address's /64, which one host may own."""
+    """The address that stands for a client: an IPv4 address itself, or an IPv6 address's /64: one host may own it."""
     return address if isinstance(address, IPv4Address) else IPv6Address(int(address) >> 64 << 64)
 
 

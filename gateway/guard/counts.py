@@ -38,10 +38,10 @@ class Sessions:
 
 @attrs.define
 class Rates:
-    """The rate of each client's connections, as one number: a burst is admitted at once, and then one every 60/n seconds.
+    """The rate of each client's connections: a burst at once, and then one every 60/n seconds.
 
-    This is the leaky bucket of ATM's traffic contracts (GCRA, ITU-T I.371); the number is the time when it would be
-    empty.
+    Each client's state is one number, the time when its bucket will be empty: the leaky bucket of ATM's traffic
+    contracts (GCRA, ITU-T I.371).
     """
 
     _empty: Remembered[float] = attrs.field(factory=Remembered, init=False)

@@ -7,8 +7,8 @@ import attrs
 from gateway.addresses import Address
 from gateway.guard.clients import Remembered
 
-# Seconds. The first failure, a mistyped password perhaps, is answered at once. From then on the delay doubles: RFC 2577
-# section 5 suggests 5 s, and clients give up after about a minute.
+# Seconds. The first failure, perhaps a mistyped password, is answered at once. From then on the delay doubles:
+# RFC 2577 section 5 suggests 5 s, and clients give up after about a minute.
 FIRST_DELAY = 1.0
 MAX_DELAY = 30.0
 
@@ -43,8 +43,8 @@ class Consequence:
 
 @attrs.define
 class FailedLogins:
-    """The failed logins of each client, and its ban. A successful login resets nothing; otherwise an attacker with one
-    valid account could go on guessing."""
+    """The failed logins of each client, and its ban. A successful login resets nothing; otherwise an attacker with
+    one valid account could go on guessing."""
 
     _failures: Remembered[tuple[float, ...]] = attrs.field(factory=Remembered, init=False)
     _bans: Remembered[None] = attrs.field(factory=Remembered, init=False)

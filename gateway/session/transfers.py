@@ -86,7 +86,7 @@ class Transfers:
         return self._transfer.state is Transfer.COMPLETING
 
     def announce(self, reply: Reply, clean: Reply) -> tuple[Actions, Reply | None]:
-        """Opens the port that stands for the origin's port, from the 227 or 229 to the PASV or EPSV that asked for it.
+        """Opens the port that stands for the origin's, from the 227 or 229 to the PASV or EPSV that asked for it.
 
         The host in the reply is not even looked at (RFC 2577 section 3; CVE-2021-4189).
 
@@ -133,7 +133,8 @@ class Transfers:
                 return self._send(command)
 
     def connected(self) -> tuple[Actions, Command | None]:
-        """Takes the news that the origin's data port accepted; gives the transfer command that waited for it, if one did."""
+        """Takes the news that the origin's data port accepted; gives the transfer command that waited for it, if
+        any."""
         self._data.move(Cause.DIALLED)
         if self._transfer.state is not Transfer.HELD:
             return [], None
@@ -141,12 +142,12 @@ class Transfers:
         return self._send(self._command)
 
     def delivered(self, towards: Towards) -> tuple[Actions, Reply | None]:
-        """Takes the news that one direction is complete; gives the completion reply that waited for it, if one did."""
+        """Takes the news that one direction is complete; gives the completion reply that waited for it, if any."""
         self._delivered |= {towards}
         return self._settle() if self.completing and self._whole else ([], None)
 
     def ended(self, insecure: bool) -> tuple[Actions, Reply | None]:
-        """Takes the news that the data channel is gone; gives the reply that waited for it, if one did.
+        """Takes the news that the data channel is gone; gives the reply that waited for it, if any.
 
         :param insecure: whether the client's TLS on it failed.
         """
