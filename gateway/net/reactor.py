@@ -1,4 +1,4 @@
-"""The reactor, as all of the gateway uses it."""
+"""The reactor, as the whole gateway uses it."""
 
 from __future__ import annotations
 
@@ -12,4 +12,4 @@ from twisted.internet.interfaces import (
 
 
 class Reactor(IReactorCore, IReactorFDSet, IReactorPluggableNameResolver, IReactorTCP, IReactorTime):
-    """Descriptors, timers, listening ports and name look-ups."""
+    """A reactor with descriptors, timers, listening ports and name look-ups."""

@@ -233,21 +233,21 @@ class Conversation:
     # Data
 
     def data_listening(self, host: IPv4Address | None) -> Actions:
-        """Takes the news that the data port listens."""
+        """Called when the data port listens."""
         actions, answer = self.transfers.listening(host)
         return [*actions, send(answer)]
 
     def data_connected(self) -> Actions:
-        """Takes the news that the origin's data port accepted."""
+        """Called when the origin's data port accepted."""
         actions, command = self.transfers.connected()
         return actions + self._transfer(command)
 
     def data_delivered(self, towards: Towards) -> Actions:
-        """Takes the news that one direction of the data is complete."""
+        """Called when one direction of the data is complete."""
         return self._completed(self.transfers.delivered(towards))
 
     def data_ended(self, insecure: bool) -> Actions:
-        """Takes the news that the data channel is gone."""
+        """Called when the data channel is gone."""
         return self._completed(self.transfers.ended(insecure)) + self.rest()
 
     def _completed(self, step: tuple[Actions, Reply | None]) -> Actions:
@@ -284,7 +284,7 @@ class Conversation:
         return self._drain()
 
     def origin_lost(self) -> Actions:
-        """Takes the news that the origin's control connection is gone."""
+        """Called when the origin's control connection is gone."""
         self._origin_gone = True
         if self._holding:
             return []

@@ -47,7 +47,7 @@ class Opening:
         return OriginTLS(self.terms.origin_implicit)
 
     def connected(self) -> Actions:
-        """Takes the news that the origin is connected."""
+        """Called when the origin is connected."""
         return [do.StartOriginTLS()] if self.terms.origin_implicit else []
 
     def greeted(self, reply: Reply) -> Actions:

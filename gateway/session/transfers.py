@@ -133,7 +133,7 @@ class Transfers:
                 return self._send(command)
 
     def connected(self) -> tuple[Actions, Command | None]:
-        """Takes the news that the origin's data port accepted; gives the transfer command that waited for it, if
+        """Called when the origin's data port accepted; gives the transfer command that waited for it, if
         any."""
         self._data.move(Cause.DIALLED)
         if self._transfer.state is not Transfer.HELD:
@@ -142,12 +142,12 @@ class Transfers:
         return self._send(self._command)
 
     def delivered(self, towards: Towards) -> tuple[Actions, Reply | None]:
-        """Takes the news that one direction is complete; gives the completion reply that waited for it, if any."""
+        """Called when one direction is complete; gives the completion reply that waited for it, if any."""
         self._delivered |= {towards}
         return self._settle() if self.completing and self._whole else ([], None)
 
     def ended(self, insecure: bool) -> tuple[Actions, Reply | None]:
-        """Takes the news that the data channel is gone; gives the reply that waited for it, if any.
+        """Called when the data channel is gone; gives the reply that waited for it, if any.
 
         :param insecure: whether the client's TLS on it failed.
         """

@@ -153,7 +153,7 @@ class CertificateFiles:
     _set: CertificateSet | None = attrs.field(default=None, init=False, repr=False)
 
     def read(self) -> CertificateSet:
-        """Reads the certificates; only those files that changed are read again.
+        """Gives the certificates as they are now; they are read again only if a file changed.
 
         :raises CertificateError: where one cannot be used.
         """
