@@ -22,18 +22,18 @@ from gateway.tls.to_clients import ServerTLS
 
 @attrs.frozen
 class Application:
-    """What its sessions share. Times in seconds.
+    """The settings and objects that its sessions share. Times in seconds.
 
-    :param name: stands in every event.
+    :param name: the name that stands in every event.
     :param origin: the FTP server that its sessions go to.
-    :param peers: whose data connections are accepted for a client's address; None for anyone's.
-    :param public: what 227 replies say; None for the address that the client reached.
-    :param data_interface: where data ports are bound; None for the address that the client reached.
-    :param bandwidth: what data is limited to.
-    :param proxies: whose connections begin with a PROXY header.
-    :param tls: what TLS there is on either side.
-    :param client_tls: what clients are shown; None where the gateway does not end their TLS.
-    :param guard: who is let in.
+    :param peers: gives the network whose data connections are accepted for a client's address; None for any.
+    :param public: the address that 227 replies name; None for the one that the client reached.
+    :param data_interface: the address that data ports are bound on; None for the one that the client reached.
+    :param bandwidth: the limits on the bandwidth of data.
+    :param proxies: the networks whose connections begin with a PROXY header.
+    :param tls: the terms for TLS on either side.
+    :param client_tls: the TLS that clients are offered; None where the gateway does not end it.
+    :param guard: decides which clients are let in.
     :param data_resumption: whether clients' data connections must resume the TLS session of their control connection.
     :param note: writes an event down.
     """
@@ -62,19 +62,20 @@ class Application:
         return any(address in network for network in self.proxies)
 
     def public_text(self, reached: Address) -> str:
-        """What stands in the place of the origin's address, to a client that reached this address of ours."""
+        """The text in the place of the origin's address, for a client that reached this address of ours."""
         return str(reached) if self.public is None else self.public.host
 
     def passive_host(self, reached: Address) -> IPv4Address | None:
-        """What a 227 names to a client that reached this address of ours; None where nothing is known."""
+        """The address that a 227 names to a client that reached this address of ours; None where none is known."""
         if self.public is not None:
             return self.public.address
         return reached if isinstance(reached, IPv4Address) else None
 
     def data_host(self, local: Address) -> str:
-        """Where to listen for the data connection of a client whose control connection ends at this address of ours.
+        """The address of the data ports for a client whose control connection ends at this address of ours.
 
-        An EPSV client dials the family that it reached (RFC 2428 section 3), whatever ``data_interface`` is of.
+        An EPSV client dials the address family that it reached (RFC 2428 section 3), even if ``data_interface`` is of
+        the other one.
         """
         if self.data_interface is not None and self.data_interface.version == local.version:
             return str(self.data_interface)
