@@ -1,4 +1,4 @@
-"""Where everything listens: each program at a loopback address of its own, with the same ports."""
+"""The network of the benchmark: each program listens at a loopback address of its own, all at the same ports."""
 
 from __future__ import annotations
 

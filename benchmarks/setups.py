@@ -1,6 +1,6 @@
-"""How each peer is set up: the files that it reads, and the command line that starts it.
+"""The setup of each peer: the files that it reads, and the command line that starts it.
 
-Each gets its own address and an empty directory, and relays to `ORIGIN`, the same ports at both.
+Each peer gets its own address and an empty directory, and relays to `ORIGIN`, with the same ports at both.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PYTHON = ("env", f"PYTHONPATH={Path(__file__).parents[1]}", sys.executable, "-m"
 Command = list[str | Path]
 Setup = Callable[[str, Path], Command]
 _RANGE = f"{DATA[0]}-{DATA[-1]}"
-_LONG = 3600  # seconds: nobody is to end an idle session
+_LONG = 3600  # seconds: no idle session should be ended
 
 
 def gateway(own: str, directory: Path, tls: str = "") -> Command:
@@ -46,7 +46,7 @@ timeouts.idle = {_LONG}
 
 
 def gateway_tls(own: str, directory: Path) -> Command:
-    """The gateway with TLS from the first byte, as HAProxy has it, which cannot begin TLS at a command."""
+    """The gateway with TLS from the first byte, like HAProxy, which cannot begin TLS at a command."""
     write_certificate(directory / "pair.pem")
     return gateway(
         own,
@@ -88,7 +88,7 @@ listen data
 
 
 def haproxy_tuned(own: str, directory: Path) -> Command:
-    """HAProxy made to splice from the first byte to the last, through pipes as large as they may be."""
+    """HAProxy, tuned to splice from the first byte to the last, through the largest possible pipes."""
     return haproxy(own, directory, "tune.pipesize 1048576", "option splice-request\n    option splice-response")
 
 
@@ -100,7 +100,7 @@ def haproxy_tls(own: str, directory: Path) -> Command:
 
 
 def nginx(own: str, directory: Path, buffer: str = "16k") -> Command:
-    """nginx with its stream module; 16k is what its buffer has by default."""
+    """nginx with its stream module; 16k is the default of its buffers."""
     config = f"""
 load_module {TREE}/usr/lib/nginx/modules/ngx_stream_module.so;
 user root;
@@ -120,7 +120,7 @@ stream {{
 
 
 def nginx_tuned(own: str, directory: Path) -> Command:
-    """nginx with the buffer that serves large files best, two of which each connection has."""
+    """nginx with the buffer size that serves large files best; each connection has two."""
     return nginx(own, directory, "1m")
 
 
@@ -159,7 +159,8 @@ ProxyDataTransferPolicy EPSV
 
 
 def suse(own: str, directory: Path) -> Command:
-    """SUSE's ftp-proxy. It runs out of passive ports of a range, as it cannot take one that was in use just now."""
+    """SUSE's ftp-proxy. It runs out of passive ports in a range, as it cannot take a port that was in use just
+    now."""
     config = f"""
 [-Global-]
 ServerType standalone
@@ -177,7 +178,7 @@ PidFile {directory}/pid
 
 
 def splice_loop(own: str, _: Path) -> Command:
-    """Our own."""
+    """The bare splice(2) relay of this package."""
     return [*PYTHON, "benchmarks.splice", own, ORIGIN]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 MEBIBYTE = 1 << 20
 
-# An extendable-output hash: bytes that no compression shrinks, the same everywhere and for ever.
+# Bytes of an extendable-output hash: no compression shrinks them, and they are the same everywhere and for ever.
 _RANDOM = hashlib.shake_256(b"sample").digest(MEBIBYTE)
 
 SAMPLES = {

@@ -42,7 +42,7 @@ class Server:
 
 @attrs.frozen
 class Plan:
-    """What a daemon's configuration is made from."""
+    """The values from which a daemon's configuration is made."""
 
     host: str
     port: int
@@ -130,7 +130,7 @@ def _proftpd(program: Path, plan: Plan) -> list[str]:
         "UseIPv6": "on" if _family(plan.host) is socket.AF_INET6 else "off",
         "DefaultAddress": plan.host,
         "Port": plan.port,
-        "SocketBindTight": "on",  # on that address alone
+        "SocketBindTight": "on",  # on that address only
         "UseReverseDNS": "off",
         "User": "nobody",
         "Group": "nogroup",
@@ -139,7 +139,7 @@ def _proftpd(program: Path, plan: Plan) -> list[str]:
         "DefaultRoot": "~",
         "AllowOverwrite": "on",
         "AllowStoreRestart": "on",
-        # The default says off as well, but 1.3.8 then checks PORT alone and lets anyone take a passive connection.
+        # The default, off, seems the same, but then 1.3.8 checks only PORT and lets anyone take a passive connection.
         "AllowForeignAddress": "off",
         "PassivePorts": f"{plan.passive_ports[0]} {plan.passive_ports[-1]}",
         "PidFile": plan.state / "pid",
