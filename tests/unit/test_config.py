@@ -1,4 +1,4 @@
-"""The configuration: what it reads, and every mistake word for word."""
+"""The configuration: the forms that it reads, and every mistake word for word."""
 
 import datetime
 import ipaddress
