@@ -99,7 +99,7 @@ NGINX_TUNED = Peer("nginx, tuned", host(7), setups.nginx_tuned, setups.NGINX)
 
 PLAIN = (DIRECT, GATEWAY, HAPROXY, NGINX, MOD_PROXY, SUSE, SPLICE)
 TUNED = (HAPROXY_TUNED, NGINX_TUNED)
-"""Set up by hand for large files, beyond what one would think of; nothing else of them differs."""
+"""The peers tuned by hand for large files, beyond their usual setup; nothing else in them differs."""
 TLS = (
     attrs.evolve(GATEWAY, setup=setups.gateway_tls, tls=True),
     attrs.evolve(HAPROXY, setup=setups.haproxy_tls, tls=True),

@@ -8,7 +8,7 @@ from benchmarks.figures import FIGURES, GATEWAY, GROUPS, TARGETS, Figure, Group,
 from benchmarks.peers import PLAIN, TUNED
 
 PEERS = tuple(peer.name for peer in (*PLAIN, *TUNED))
-"""In the order in which they are shown."""
+"""The peers in the order in which they are shown."""
 NOTHING = "-"
 RATIO = "In brackets: the gateway's figure divided by that one."
 TARGET_HEADS = ("Figure", "Target", "Bound", "Gateway", "Reached")

@@ -14,7 +14,7 @@ from benchmarks.network import CIPHER, CONTROL, DATA, ORIGIN
 from gateway.tls.throwaway import write_certificate
 
 TREE = Path(os.environ.get("BENCH_PEERS") or Path(__file__).parents[1] / ".tox" / "ftp-peers").absolute()
-"""Where `fetch-peers` unpacked them."""
+"""The directory in which `fetch-peers` unpacked the peers."""
 HAPROXY = TREE / "usr/sbin/haproxy"
 NGINX = TREE / "usr/sbin/nginx"
 PROFTPD = TREE / "usr/sbin/proftpd"
@@ -22,7 +22,7 @@ MOD_PROXY = TREE / "usr/lib/proftpd/mod_proxy.so"
 SUSE = TREE / "usr/sbin/ftp-proxy"
 
 PYTHON = ("env", f"PYTHONPATH={Path(__file__).parents[1]}", sys.executable, "-m")
-"""Runs a module of ours, wherever that is."""
+"""The command that runs a module of ours, from any directory."""
 
 Command = list[str | Path]
 Setup = Callable[[str, Path], Command]

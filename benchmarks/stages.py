@@ -21,10 +21,10 @@ from tests.kit.servers.daemons import vsftpd
 from tests.kit.servers.sandbox import obstacle
 
 ONE_CORE = (load.one_session, load.small_files, load.noops, load.idle)
-"""What goes to and fro, and keeps one core busy at most, is held on one, client and origin included.
+"""The loads that go to and fro and keep at most one core busy: they are held on one, client and origin included.
 
-In a virtual machine it may cost more to wake another core than a relay takes for the command itself, and how often
-that happens is the scheduler's choice.
+In a virtual machine it may cost more to wake another core than a relay takes for the command itself, and the
+scheduler decides how often that happens.
 """
 
 

@@ -222,4 +222,4 @@ DIALECTS: Mapping[str, Dialect] = {
         "120 Service ready in 1 minutes.\n220 Service ready for new user.",
     ),
 }
-"""By name."""
+"""The dialects by name."""

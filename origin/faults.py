@@ -168,4 +168,4 @@ FAULTS: Mapping[str, type[Speaker]] = {
     "die-before-226": DieBefore226,
     "early-226": Early226,
 }
-"""By name; the docstring says what it is."""
+"""The faults by name; the docstring describes each."""

@@ -37,7 +37,7 @@ RFC 2428 defines EPSV, RFC 959 its elder PASV, whose 227 reply names an address,
 RFC 959, section 4.2.1
 """,
 }
-"""Contents by path below the directory."""
+"""The contents of the files, by path below the directory."""
 
 
 def write_samples(directory: Path) -> None:

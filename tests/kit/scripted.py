@@ -23,7 +23,7 @@ from tests.kit.ports import scripted
 from tests.kit.tls import secure_origin
 
 ORIGIN = "127.0.0.3"
-"""Where it listens: not where the gateway does, so that data ports can be mirrored."""
+"""The address of the origin: not the gateway's, so that data ports can be mirrored."""
 
 
 @cache

@@ -19,7 +19,7 @@ from tests.kit.content import content, contents, tree
 from tests.kit.servers.requirements import require
 
 NAME = "localhost"
-"""What every client connects to: a name in `tests.kit.certificates.NAMES` that resolves on every machine."""
+"""The name that every client connects to: one of `tests.kit.certificates.NAMES` that resolves on every machine."""
 
 
 class FTPS(FTP, ftplib.FTP_TLS):
@@ -231,7 +231,7 @@ CLIENTS: Mapping[str, Client] = {
     "lftp-1.2": Lftp(("ftp:prefer-epsv true", "ssl:priority NORMAL:-VERS-ALL:+VERS-TLS1.2")),
     "lftp-pasv": Lftp(("ftp:prefer-epsv false",)),
 }
-"""By name. All of them speak TLS 1.3 and send EPSV where it does not say otherwise."""
+"""The clients by name. All of them speak TLS 1.3 and send EPSV, except where the name says otherwise."""
 
 
 def tried_with(*names: str) -> pytest.MarkDecorator:

@@ -101,4 +101,4 @@ ORIGINS: Mapping[str, Callable[[Path, str, range, Pair], AbstractContextManager[
     **{daemon.name: partial(secure, daemon) for daemon in DAEMONS},
     "pyftpdlib": embedded,
 }
-"""All of them, by name. Each refuses logins and transfers in the clear, and runs at a host with passive ports."""
+"""The origins by name. Each refuses logins and transfers in the clear, and runs at a host with passive ports."""

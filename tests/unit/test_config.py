@@ -983,7 +983,7 @@ ADVISED = {
     "listen": ["tcp:21", "tcp6:21"],
     "proxy_protocol": {"accept_from": ["0.0.0.0/0"]},
 }
-"""What is right, and not wise."""
+"""The configurations that are right but not wise."""
 
 
 @given(st.sets(st.sampled_from(sorted(ADVISED)), min_size=1))
@@ -1009,7 +1009,7 @@ FLAGS = {
     "--data-ports": "20000-20020",
     "--public-address": "192.0.2.1",
 }
-"""Each with a value that is right."""
+"""The keys, each with a value that is right."""
 
 
 @given(st.tuples(*(st.just(right) | st.text() for right in FLAGS.values())))

@@ -26,7 +26,7 @@ POLL_SECONDS = 0.02
 EXAMPLE_NAME = "ftp.example.com"
 """A name that resolves inside the sandbox."""
 EXAMPLE_ADDRESS = "203.0.113.7"
-"""What it resolves to: an address from RFC 5737's documentation range, not to be dialled."""
+"""The address of that name, from RFC 5737's documentation range; it is never dialled."""
 
 _LAY_OVER = """
 mount -t tmpfs none /run
