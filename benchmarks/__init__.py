@@ -1,1 +1,2 @@
-"""Measures the gateway beside what people would otherwise put in front of FTP: ``python -m benchmarks``."""
+"""The benchmark, ``python -m benchmarks``: it measures the gateway beside other programs that people put in front of
+FTP."""

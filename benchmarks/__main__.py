@@ -1,4 +1,4 @@
-"""Runs the benchmark: ``python -m benchmarks``."""
+"""The benchmark's command line: ``python -m benchmarks``."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ QUICK = Extent(Path(), 1 << 28, seconds=0.5, idle=1000, idle_forked=50, rounds=1
 
 
 def main() -> None:
-    """Measures what is asked for, and shows it."""
+    """Measures the stages that the command line names, and shows the results."""
     asked = _arguments()
     extent = QUICK if asked.quick else FULL
     if asked.rounds:
         extent = attrs.evolve(extent, rounds=asked.rounds, idle_rounds=min(asked.rounds, extent.idle_rounds))
     _raise_open_files()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))  # and so everything is, that was started
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))  # then every started program is ended
     results = Results(circumstances(extent))
     stages = list(_chosen(asked.only))
     before = stolen()
@@ -69,7 +69,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _chosen(only: list[str]) -> Iterator[Stage]:
-    """The stages that are named, or all; with the peers that are named, or all."""
+    """The named stages, or all; with the named peers, or all."""
     stages = [stage for stage in STAGES if stage.name in only] or STAGES
     for stage in stages:
         peers = [peer for peer in stage.peers if peer.name.replace(" ", "-") in only]
@@ -79,7 +79,7 @@ def _chosen(only: list[str]) -> Iterator[Stage]:
 
 @contextlib.contextmanager
 def _large_file(size: int) -> Iterator[Path]:
-    """A file in memory, which nothing can make shorter."""
+    """A file in memory whose size nothing can change."""
     with tempfile.TemporaryDirectory(prefix="ftp-bench-", dir="/dev/shm") as directory:
         path = Path(directory, "large")
         with path.open("wb") as file:
@@ -89,7 +89,8 @@ def _large_file(size: int) -> Iterator[Path]:
 
 
 def _raise_open_files() -> None:
-    """As many as may be, for thousands of sessions; what is started inherits it."""
+    """Raises the limit of open files as far as it goes, for thousands of sessions; programs started later inherit
+    it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 

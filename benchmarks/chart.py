@@ -1,4 +1,4 @@
-"""Draws the medians as bars, in SVG."""
+"""The chart of the medians: bars, in SVG."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ SHOWN = (
 
 _COLUMNS = 2
 _WIDTH, _BAR, _HEADS = 3.9, 0.22, 0.5  # inches: a panel, a bar with its gap, the two lines above the bars
-_CUT = 6  # times the gateway's value
-_OURS, _THEIRS = "#3b7ddd", "#9aa0a8"  # to be seen on white and on black
+_CUT = 6  # multiples of the gateway's value, beyond which a bar is cut off
+_OURS, _THEIRS = "#3b7ddd", "#9aa0a8"  # colours for a white page and a black one
 
 
 def draw(results: Results, shown: Sequence[str] = SHOWN) -> str:
-    """A file of SVG with a panel for each of the figures that were measured."""
+    """An SVG file with a panel for each of the figures that were measured."""
     figures = [FIGURES[name] for name in shown if name in results.rounds]
     lines = [figures[start : start + _COLUMNS] for start in range(0, len(figures), _COLUMNS)]
     heights = [_HEADS + _BAR * max(len(results.rounds[figure.name]) for figure in line) for line in lines]
     columns = min(_COLUMNS, len(figures))
     file = io.StringIO()
-    # Letters stay letters, and the same results give the same file.
+    # Text stays text, and the same results give the same file.
     with matplotlib.rc_context({"font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "chart"}):
         canvas = Canvas(figsize=(columns * _WIDTH, sum(heights)), layout="constrained")
         panels = canvas.subfigures(len(lines), columns, squeeze=False, height_ratios=heights)
@@ -69,6 +69,6 @@ def _panel(panel: SubFigure, figure: Figure, results: Results) -> None:
 
 
 def _longest(values: dict[str, float]) -> float:
-    """The value of the longest bar; one beyond several times the gateway's is cut off there, and has an arrow."""
+    """The value of the longest bar; a bar beyond several times the gateway's is cut off there, and has an arrow."""
     ours = values.get(GATEWAY)
     return max(value for value in values.values() if ours is None or value <= _CUT * ours)

@@ -1,4 +1,4 @@
-"""On what it was measured."""
+"""The circumstances of a run: the machine and the programs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.kit.servers.daemons import vsftpd
 
 
 def circumstances(extent: Extent) -> dict[str, str]:
-    """Says them."""
+    """The circumstances by their names."""
     return {
         "Date": datetime.now(UTC).date().isoformat(),
         "Processor": _processor(),
@@ -40,7 +40,7 @@ def circumstances(extent: Extent) -> dict[str, str]:
 
 
 def stolen() -> tuple[int, int]:
-    """The clock ticks so far in which the machine's host did something else, and all of them."""
+    """The clock ticks so far that the machine's host took for other work, and all clock ticks."""
     ticks = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
     return ticks[7], sum(ticks)
 
@@ -61,7 +61,7 @@ def _versions() -> Iterator[str]:
         ("ftp-proxy", setups.SUSE, "-V"),
     ):
         if program.exists():
-            # vsftpd answers on its standard input.
+            # vsftpd prints its version on its standard input.
             said = subprocess.run(
                 ["sh", "-c", '"$@" 0>&1 2>&1', "sh", program, option], stdout=subprocess.PIPE, text=True
             ).stdout

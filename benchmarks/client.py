@@ -1,4 +1,4 @@
-"""An FTP client that costs as little as can be: what it does not spend is left for what is measured."""
+"""An FTP client of the least cost: it leaves the processor to the programs that are measured."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from typing import Self
 from benchmarks.network import CIPHER, CONTROL, PASSWORD, USER
 from tests.kit.passive import passive_port
 
-PATIENCE = 20  # seconds
+PATIENCE = 20  # seconds that a reply may take
 BUFFER = 1 << 20
 STARTED, DONE = (b"125", b"150"), (b"226", b"250")
 
 
 class Refused(Exception):
-    """A reply that was not hoped for."""
+    """A reply with an unexpected code."""
 
 
 class Client:
-    """A session.
+    """One session.
 
     :param passive: the command that asks for a data connection, EPSV or PASV.
-    :param tls: for TLS from the first byte, on both channels.
+    :param tls: the context for TLS from the first byte, on both channels; None for none.
     """
 
     def __init__(self, host: str, passive: bytes = b"EPSV", tls: ssl.SSLContext | None = None) -> None:
@@ -58,24 +58,24 @@ class Client:
         self.command(b"PASS " + PASSWORD.encode(), b"230")
         self.command(b"TYPE I", b"200")
         if self._tls is not None:
-            # Where TLS ends at a relay that does not know FTP, the origin hears these, and refuses them.
+            # Where TLS ends at a relay that knows no FTP, the origin gets these commands, and refuses them.
             self.command(b"PBSZ 0")
             self.command(b"PROT P")
 
     def command(self, line: bytes, *codes: bytes) -> bytes:
-        """Sends a command; gives the last line of the reply, which has to have one of these codes."""
+        """Sends a command; gives the last line of the reply, which must have one of these codes."""
         self.control.sendall(line + b"\r\n")
         return self._expect(*codes)
 
     def quit(self) -> None:
-        """Ends the session, and reads to its end."""
+        """Ends the session, and reads up to its end."""
         self.command(b"QUIT", b"221")
         self._replies.read()
 
     def retrieve(self, path: str) -> tuple[int, float]:
-        """Reads a file and throws it away; gives its bytes, and the seconds from RETR to their end.
+        """Reads a file and throws it away; gives its size, and the seconds from RETR to its end.
 
-        What is not encrypted is thrown away by the kernel, uncopied.
+        The kernel throws unencrypted bytes away, uncopied.
         """
         with self._data() as data:
             start = time.perf_counter()
@@ -89,9 +89,9 @@ class Client:
         return total, seconds
 
     def store(self, source: Path, path: str) -> float:
-        """Sends a file; gives the seconds from the command to the reply that tells of its end.
+        """Sends a file; gives the seconds from the command to the reply that confirms its end.
 
-        The command is APPE, which goes the way of STOR: vsftpd would cut a device to no length before a STOR.
+        The command is APPE, which takes the same path as STOR: vsftpd would truncate a device before a STOR.
         """
         with source.open("rb") as file, self._data() as data:
             start = time.perf_counter()
@@ -101,7 +101,7 @@ class Client:
                 while count := file.readinto(buffer):
                     sink.sendall(buffer[:count])
                 sink.setblocking(False)
-                with contextlib.suppress(ssl.SSLWantReadError):  # it need not be answered
+                with contextlib.suppress(ssl.SSLWantReadError):  # the peer need not answer
                     sink.unwrap()
             else:
                 left = os.fstat(file.fileno()).st_size
@@ -115,7 +115,7 @@ class Client:
 
     def _connect(self, port: int) -> socket.socket:
         sock = socket.create_connection((self._host, port), PATIENCE)
-        sock.settimeout(None)  # the kernel keeps the time: one system call for each operation, and not two
+        sock.settimeout(None)  # the kernel keeps the time: one system call for each operation, not two
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
             sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", PATIENCE, 0))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -125,9 +125,10 @@ class Client:
         return self._connect(passive_port(self.command(self._passive, b"229", b"227")))
 
     def _begin(self, line: bytes, data: socket.socket) -> socket.socket:
-        """Sends the command; gives the data connection, secure where it has to be.
+        """Sends the command; gives the data connection, secure where it must be.
 
-        Its handshake waits for no reply: HAProxy goes on to the origin after it, and vsftpd replies after that.
+        Its handshake waits for no reply: HAProxy connects to the origin only after it, and vsftpd replies only after
+        that.
         """
         self.control.sendall(line + b"\r\n")
         sink = self._secure(data)

@@ -1,4 +1,4 @@
-"""What is measured, and what of it is aimed at."""
+"""The figures that are measured, and the targets for some of them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ RELOADED = {1: "1 application", 100: "100 applications"}
 
 @attrs.frozen
 class Figure:
-    """A quantity, by the name that the results have for it.
+    """A quantity, under its name in the results.
 
-    :param more: whether more of it is better.
+    :param more: whether more is better.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Figure:
 
 @attrs.frozen
 class Group:
-    """Figures that belong together, and how they come about."""
+    """A group of figures that are measured together."""
 
     title: str
     figures: tuple[Figure, ...]
@@ -104,11 +104,11 @@ FIGURES = {figure.name: figure for group in GROUPS for figure in group.figures}
 
 @attrs.frozen
 class Results:
-    """One run's.
+    """The results of one run.
 
-    :param circumstances: on what it was measured, and how.
-    :param missing: why a peer, or what it does, has no figures.
-    :param rounds: for each figure and each peer, what each round gave.
+    :param circumstances: the machine, the programs, and the way of measuring.
+    :param missing: the reasons why a peer, or one of its abilities, has no figures.
+    :param rounds: for each figure and each peer, the value of each round.
     """
 
     circumstances: dict[str, str]
@@ -116,16 +116,16 @@ class Results:
     rounds: dict[str, dict[str, list[float]]] = attrs.field(factory=dict)
 
     def add(self, figure: str, peer: str, value: float) -> None:
-        """Takes what one round gave."""
+        """Adds the value of one round."""
         self.rounds.setdefault(figure, {}).setdefault(peer, []).append(value)
 
     def median(self, figure: str, peer: str) -> float | None:
-        """Of the rounds; None where there was none."""
+        """The median of the rounds; None where there was none."""
         values = self.rounds.get(figure, {}).get(peer)
         return statistics.median(values) if values else None
 
     def json(self) -> dict[str, Any]:
-        """As it is kept."""
+        """The results in the form in which they are kept."""
         short = {
             figure: {peer: [float(f"{value:.5g}") for value in values] for peer, values in peers.items()}
             for figure, peers in self.rounds.items()
@@ -134,16 +134,16 @@ class Results:
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> Results:
-        """What `json` gave."""
+        """The results from the form that `json` gives."""
         return cls(**kept)
 
 
 @attrs.frozen
 class Target:
-    """What the gateway's figure must reach.
+    """The value that the gateway's figure must reach.
 
     :param factor: of the best of the `others`, or of the gateway's own other figure `beside`.
-    :param limit: in the figure's unit; with `others` as well, the laxer of the two holds.
+    :param limit: in the figure's unit; with `others` as well, the laxer of the two counts.
     """
 
     figure: str
@@ -154,7 +154,7 @@ class Target:
     limit: float | None = None
 
     def bound(self, results: Results) -> float | None:
-        """What the figure is held against; None where that was not measured."""
+        """The value that the figure is compared with; None where it was not measured."""
         more = FIGURES[self.figure].more
         name, peers = (self.beside, (GATEWAY,)) if self.beside else (self.figure, self.others)
         measured = [value for peer in peers if (value := results.median(name, peer)) is not None]
@@ -166,7 +166,7 @@ class Target:
         return min(bounds) if more else max(bounds)
 
     def reached(self, results: Results) -> bool | None:
-        """None where it is not known."""
+        """Whether the target is reached; None where that is not known."""
         value, bound = results.median(self.figure, GATEWAY), self.bound(results)
         if value is None or bound is None:
             return None

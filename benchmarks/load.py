@@ -1,4 +1,4 @@
-"""The loads: what clients do to a peer, and what that gave and cost.
+"""The loads: clients' work on a peer, its rate and its cost.
 
 The clients are processes of their own.
 """
@@ -27,14 +27,14 @@ Figures = Mapping[str, float]
 
 @attrs.frozen
 class Extent:
-    """How much is done.
+    """The extent of the work.
 
-    :param file: the large file, at the top of what the origin serves.
-    :param seconds: how long a load goes on that is not one file.
-    :param idle: how many sessions are idle at once.
-    :param idle_forked: the same where each is a process.
-    :param rounds: how often each load is laid on each peer.
-    :param idle_rounds: the same for idle sessions.
+    :param file: the large file, at the top of the origin's directory.
+    :param seconds: the duration of a load that is not one file.
+    :param idle: the number of sessions that are idle at once.
+    :param idle_forked: the same number where each session is a process.
+    :param rounds: the number of times that each load is laid on each peer.
+    :param idle_rounds: the same number for idle sessions.
     """
 
     file: Path
@@ -50,7 +50,7 @@ Load = Callable[[Running, Extent], Figures]
 
 
 def retrieve(peer: Running, extent: Extent) -> Figures:
-    """One large file from the origin."""
+    """Retrieves one large file from the origin."""
 
     def transfer() -> float:
         with _session(peer) as client:
@@ -63,7 +63,7 @@ def retrieve(peer: Running, extent: Extent) -> Figures:
 
 
 def store(peer: Running, extent: Extent) -> Figures:
-    """One large file to the origin."""
+    """Stores one large file at the origin."""
 
     def transfer() -> float:
         with _session(peer) as client:
@@ -73,14 +73,14 @@ def store(peer: Running, extent: Extent) -> Figures:
 
 
 def one_session(peer: Running, extent: Extent) -> Figures:
-    """Connect, log in, a small file, quit: one session after another."""
+    """Runs one session after another: connect, log in, retrieve a small file, quit."""
     with _Meter(peer) as meter:
         ((count, _, took),) = work(1, lambda: _sessions(peer, extent.seconds))
     return {"session rate": count / took, **meter.each("session CPU", count, 1e3)}
 
 
 def many_sessions(peer: Running, extent: Extent) -> Figures:
-    """The same, several at once."""
+    """Runs such sessions, several at once."""
     with _Meter(peer) as meter:
         results = work(MANY, lambda: _sessions(peer, extent.seconds))
     count, failed, took = sum(r[0] for r in results), sum(r[1] for r in results), max(r[2] for r in results)
@@ -92,7 +92,7 @@ def many_sessions(peer: Running, extent: Extent) -> Figures:
 
 
 def small_files(peer: Running, extent: Extent) -> Figures:
-    """Small files, one after another in one session."""
+    """Retrieves small files, one after another in one session."""
 
     def transfers() -> tuple[int, float]:
         with _session(peer) as client:
@@ -108,7 +108,7 @@ def small_files(peer: Running, extent: Extent) -> Figures:
 
 
 def noops(peer: Running, extent: Extent) -> Figures:
-    """NOOP, one after another in one session."""
+    """Sends NOOP, one after another in one session."""
 
     def commands() -> list[float]:
         with _session(peer) as client:
@@ -121,9 +121,9 @@ def noops(peer: Running, extent: Extent) -> Figures:
 
 
 def idle(peer: Running, extent: Extent) -> Figures:
-    """Sessions that do nothing, and one that does not mind them.
+    """Holds sessions that do nothing, and one that works beside them.
 
-    Memory is counted from the tenth session on: what the first ones bring in is the program's own.
+    Memory is counted from the tenth session on: the first ones bring in memory that is the program's own.
     """
 
     def sessions() -> Figures:
@@ -147,7 +147,7 @@ def idle(peer: Running, extent: Extent) -> Figures:
 
 @attrs.define
 class _Meter:
-    """What a peer's processes take in the meantime."""
+    """A meter of the processor time that a peer's processes use."""
 
     _peer: Running
     _start: float | None = None
@@ -162,7 +162,7 @@ class _Meter:
         self._seconds = None if now is None or self._start is None else now - self._start
 
     def each(self, figure: str, count: float, parts: float) -> Figures:
-        """Their processor time for each of so many things, in so many parts of a second; nothing without a peer."""
+        """The processor time for each of so many things, in so many parts of a second; nothing without a peer."""
         return {} if self._seconds is None or not count else {figure: self._seconds * parts / count}
 
     def _now(self) -> float | None:
@@ -171,7 +171,7 @@ class _Meter:
 
 @contextlib.contextmanager
 def _session(peer: Running) -> Iterator[Client]:
-    """One that is logged in, and quits in the end."""
+    """A session that is logged in, and quits in the end."""
     with Client(peer.host, peer.passive, peer.tls) as client:
         client.login()
         yield client
@@ -186,7 +186,7 @@ def _large(peer: Running, verb: str, extent: Extent, transfer: Callable[[], floa
 
 
 def _sessions(peer: Running, seconds: float) -> tuple[int, int, float]:
-    """How many there were, how many more failed, and in how many seconds."""
+    """The number of sessions that succeeded, the number that failed, and the seconds that it took."""
     start, count, failed = time.perf_counter(), 0, 0
     while (took := time.perf_counter() - start) < seconds:
         try:
@@ -200,7 +200,7 @@ def _sessions(peer: Running, seconds: float) -> tuple[int, int, float]:
 
 
 def _noops(client: Client, seconds: float) -> list[float]:
-    """How many seconds each took."""
+    """The seconds that each NOOP took."""
     now = time.perf_counter()
     end, times = now + seconds, []
     while now < end:
@@ -211,6 +211,6 @@ def _noops(client: Client, seconds: float) -> list[float]:
 
 
 def _percentiles(times: list[float]) -> tuple[float, float]:
-    """The median, and what 99 of 100 stay below, in microseconds."""
+    """The 50th and the 99th percentile, in microseconds."""
     cuts = statistics.quantiles(times, n=100)
     return cuts[49] * 1e6, cuts[98] * 1e6

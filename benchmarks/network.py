@@ -1,4 +1,4 @@
-"""Where everything listens: each program at a loopback address of its own, with the same ports."""
+"""The network of the benchmark: each program listens at a loopback address of its own, all at the same ports."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ORIGIN = "127.0.10.1"
 USER = "tester"
 PASSWORD = "correct horse"
 CIPHER = "TLS_AES_256_GCM_SHA384"
-"""What TLS 1.3 comes to between OpenSSL and OpenSSL: the first choice of both."""
+"""The cipher that OpenSSL chooses with OpenSSL in TLS 1.3: the first choice of both."""
 
 
 def host(number: int) -> str:

@@ -1,4 +1,4 @@
-"""What stands between client and origin: the gateway, and what it is compared with."""
+"""The peers between client and origin: the gateway, and the programs that it is compared with."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from benchmarks.processes import running, tree
 class Running:
     """A peer that takes connections.
 
-    :param pid: of its first process; None where there is nothing between client and origin.
-    :param processes: how many it has while it has no session.
+    :param pid: its first process; None where nothing is between client and origin.
+    :param processes: the number of its processes while it has no session.
     :param passive: the command that asks it for a data connection.
     :param forks: whether each session is a process.
-    :param tls: for TLS from the first byte.
+    :param tls: the context for TLS from the first byte; None for none.
     """
 
     name: str
@@ -39,8 +39,8 @@ class Running:
 class Peer:
     """A way from client to origin.
 
-    :param setup: writes what it needs into an empty directory, and gives its command line; None: no program at all.
-    :param program: what has to be there for it.
+    :param setup: writes its files into an empty directory, and gives its command line; None: no program at all.
+    :param program: the file that must exist for it.
     """
 
     name: str
@@ -53,18 +53,18 @@ class Peer:
 
     @property
     def missing(self) -> str | None:
-        """Why it cannot run here, or None."""
+        """The reason why it cannot run here; None where it can."""
         return "not installed" if self.program and not self.program.exists() else None
 
     @contextlib.contextmanager
     def __call__(self) -> Iterator[Running]:
-        """Runs it, in front of what listens at `ORIGIN`."""
+        """Runs it, in front of the origin at `ORIGIN`."""
         if self.setup is None:
             yield Running(self.name, self.address)
             return
         with tempfile.TemporaryDirectory(prefix="ftp-bench-") as scratch:
             directory = Path(scratch)
-            directory.chmod(0o755)  # some give up root
+            directory.chmod(0o755)  # some programs give up root
             with running(self.setup(self.address, directory), (self.address, CONTROL), directory) as pid:
                 yield Running(
                     self.name,
@@ -78,7 +78,7 @@ class Peer:
 
 
 def _tls() -> ssl.SSLContext:
-    """For a client that takes any certificate."""
+    """The context of a client that accepts any certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -91,7 +91,7 @@ GATEWAY = Peer("gateway", host(0), setups.gateway)
 HAPROXY = Peer("HAProxy", host(1), setups.haproxy, setups.HAPROXY)
 NGINX = Peer("nginx stream", host(2), setups.nginx, setups.NGINX)
 MOD_PROXY = Peer("mod_proxy", host(3), setups.mod_proxy, setups.MOD_PROXY, forks=True)
-# It knows no EPSV.
+# SUSE's ftp-proxy knows no EPSV.
 SUSE = Peer("ftp-proxy", host(4), setups.suse, setups.SUSE, passive=b"PASV", forks=True)
 SPLICE = Peer("splice loop", host(5), setups.splice_loop)
 HAPROXY_TUNED = Peer("HAProxy, tuned", host(6), setups.haproxy_tuned, setups.HAPROXY)
@@ -99,7 +99,7 @@ NGINX_TUNED = Peer("nginx, tuned", host(7), setups.nginx_tuned, setups.NGINX)
 
 PLAIN = (DIRECT, GATEWAY, HAPROXY, NGINX, MOD_PROXY, SUSE, SPLICE)
 TUNED = (HAPROXY_TUNED, NGINX_TUNED)
-"""Set up by hand for large files, beyond what one would think of; nothing else of them differs."""
+"""The peers tuned by hand for large files, beyond their usual setup; nothing else in them differs."""
 TLS = (
     attrs.evolve(GATEWAY, setup=setups.gateway_tls, tls=True),
     attrs.evolve(HAPROXY, setup=setups.haproxy_tls, tls=True),

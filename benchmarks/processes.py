@@ -1,4 +1,4 @@
-"""Programs that are measured: started, ended, and what they and their children cost, from ``/proc``."""
+"""The programs that are measured: their start and end, and the cost of them and their children, from ``/proc``."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _TICK = os.sysconf("SC_CLK_TCK")
 
 
 class DidNotStart(Exception):
-    """Says which program, and what it wrote."""
+    """A program that did not start. The text says which, and its output."""
 
 
 @contextlib.contextmanager
 def running(command: Sequence[str | Path], address: tuple[str, int], directory: Path | None = None) -> Iterator[int]:
-    """Runs a program that does not leave the foreground; gives its process id once it takes connections.
+    """Runs a program that stays in the foreground; gives its process id once it takes connections.
 
-    :raises DidNotStart: where it ends, or takes none in time.
+    :raises DidNotStart: where it ends, or takes no connection in time.
     """
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
@@ -45,7 +45,7 @@ def running(command: Sequence[str | Path], address: tuple[str, int], directory: 
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Ends a program, if need be by force."""
+    """Ends a program, if necessary by force."""
     process.terminate()
     try:
         process.wait(PATIENCE)
@@ -77,7 +77,7 @@ def tree(pid: int) -> list[int]:
 
 
 def cpu(pid: int) -> float:
-    """Seconds of processor time that the process and its descendants took so far, those that have ended included.
+    """The seconds of processor time that the process and its descendants, living or ended, used so far.
 
     Living threads are counted by the nanosecond (the scheduler's own count), ended children by the clock tick.
     """
@@ -91,7 +91,7 @@ def cpu(pid: int) -> float:
 
 
 def settled_cpu(pid: int, processes: int) -> float:
-    """The same once no more than so many processes are left: a child's cost is known when it has been reaped."""
+    """The processor time once no more than so many processes are left: a child's is known when it has been reaped."""
     deadline = time.monotonic() + PATIENCE
     while len(tree(pid)) > processes and time.monotonic() < deadline:
         time.sleep(POLL)
@@ -99,7 +99,8 @@ def settled_cpu(pid: int, processes: int) -> float:
 
 
 def memory(pid: int) -> int:
-    """Bytes of memory that are resident for the process and its descendants; shared pages are shared out (PSS)."""
+    """The bytes of resident memory of the process and its descendants; shared pages are divided among their users
+    (PSS)."""
     total = 0
     for each in tree(pid):
         with contextlib.suppress(OSError):

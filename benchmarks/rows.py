@@ -8,24 +8,25 @@ from benchmarks.figures import FIGURES, GATEWAY, GROUPS, TARGETS, Figure, Group,
 from benchmarks.peers import PLAIN, TUNED
 
 PEERS = tuple(peer.name for peer in (*PLAIN, *TUNED))
-"""In the order in which they are shown."""
+"""The peers in the order in which they are shown."""
 NOTHING = "-"
 RATIO = "In brackets: the gateway's figure divided by that one."
 TARGET_HEADS = ("Figure", "Target", "Bound", "Gateway", "Reached")
 
 
 def number(figure: Figure, value: float | None) -> str:
-    """A value as it is shown."""
+    """A value in the form in which it is shown."""
     return NOTHING if value is None else f"{value:,.{figure.digits}f}"
 
 
 def heads(group: Group) -> list[str]:
-    """What stands above the columns."""
+    """The heads of the columns."""
     return ["", *(f"{figure.title}, {figure.unit}" for figure in group.figures)]
 
 
 def rows(group: Group, results: Results) -> Iterator[list[str]]:
-    """A row for each peer that has any of the group's figures: its medians, and what the gateway's are of them."""
+    """A row for each peer that has any of the group's figures: its medians, and the gateway's in proportion to
+    them."""
     for peer in PEERS:
         values = [results.median(figure.name, peer) for figure in group.figures]
         if any(value is not None for value in values):

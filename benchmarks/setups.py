@@ -1,6 +1,6 @@
-"""How each peer is set up: the files that it reads, and the command line that starts it.
+"""The setup of each peer: the files that it reads, and the command line that starts it.
 
-Each gets its own address and an empty directory, and relays to `ORIGIN`, the same ports at both.
+Each peer gets its own address and an empty directory, and relays to `ORIGIN`, with the same ports at both.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from benchmarks.network import CIPHER, CONTROL, DATA, ORIGIN
 from gateway.tls.throwaway import write_certificate
 
 TREE = Path(os.environ.get("BENCH_PEERS") or Path(__file__).parents[1] / ".tox" / "ftp-peers").absolute()
-"""Where `fetch-peers` unpacked them."""
+"""The directory in which `fetch-peers` unpacked the peers."""
 HAPROXY = TREE / "usr/sbin/haproxy"
 NGINX = TREE / "usr/sbin/nginx"
 PROFTPD = TREE / "usr/sbin/proftpd"
@@ -22,12 +22,12 @@ MOD_PROXY = TREE / "usr/lib/proftpd/mod_proxy.so"
 SUSE = TREE / "usr/sbin/ftp-proxy"
 
 PYTHON = ("env", f"PYTHONPATH={Path(__file__).parents[1]}", sys.executable, "-m")
-"""Runs a module of ours, wherever that is."""
+"""The command that runs a module of ours, from any directory."""
 
 Command = list[str | Path]
 Setup = Callable[[str, Path], Command]
 _RANGE = f"{DATA[0]}-{DATA[-1]}"
-_LONG = 3600  # seconds: nobody is to end an idle session
+_LONG = 3600  # seconds: no idle session should be ended
 
 
 def gateway(own: str, directory: Path, tls: str = "") -> Command:
@@ -89,7 +89,7 @@ def _twistd(directory: Path, config: str, *options: str) -> Command:
 
 
 def gateway_tls(own: str, directory: Path) -> Command:
-    """The gateway with TLS from the first byte, as HAProxy has it, which cannot begin TLS at a command."""
+    """The gateway with TLS from the first byte, like HAProxy, which cannot begin TLS at a command."""
     write_certificate(directory / "pair.pem")
     return gateway(
         own,
@@ -131,7 +131,7 @@ listen data
 
 
 def haproxy_tuned(own: str, directory: Path) -> Command:
-    """HAProxy made to splice from the first byte to the last, through pipes as large as they may be."""
+    """HAProxy, tuned to splice from the first byte to the last, through the largest possible pipes."""
     return haproxy(own, directory, "tune.pipesize 1048576", "option splice-request\n    option splice-response")
 
 
@@ -143,7 +143,7 @@ def haproxy_tls(own: str, directory: Path) -> Command:
 
 
 def nginx(own: str, directory: Path, buffer: str = "16k") -> Command:
-    """nginx with its stream module; 16k is what its buffer has by default."""
+    """nginx with its stream module; 16k is the default of its buffers."""
     config = f"""
 load_module {TREE}/usr/lib/nginx/modules/ngx_stream_module.so;
 user root;
@@ -163,7 +163,7 @@ stream {{
 
 
 def nginx_tuned(own: str, directory: Path) -> Command:
-    """nginx with the buffer that serves large files best, two of which each connection has."""
+    """nginx with the buffer size that serves large files best; each connection has two."""
     return nginx(own, directory, "1m")
 
 
@@ -202,7 +202,8 @@ ProxyDataTransferPolicy EPSV
 
 
 def suse(own: str, directory: Path) -> Command:
-    """SUSE's ftp-proxy. It runs out of passive ports of a range, as it cannot take one that was in use just now."""
+    """SUSE's ftp-proxy. It runs out of passive ports in a range, as it cannot take a port that was in use just
+    now."""
     config = f"""
 [-Global-]
 ServerType standalone
@@ -220,7 +221,7 @@ PidFile {directory}/pid
 
 
 def splice_loop(own: str, _: Path) -> Command:
-    """Our own."""
+    """The bare splice(2) relay of this package."""
     return [*PYTHON, "benchmarks.splice", own, ORIGIN]
 
 

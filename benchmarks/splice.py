@@ -1,7 +1,7 @@
-"""A bare relay of TCP connections by splice(2): what any relay in Python could reach at the most.
+"""A bare relay of TCP connections by splice(2): the upper limit for any relay in Python.
 
-Run as ``python -m benchmarks.splice LISTEN ORIGIN``, two IPv4 addresses. It knows nothing of FTP, checks nothing, and
-mirrors the control port and the passive ports.
+Run it as ``python -m benchmarks.splice LISTEN ORIGIN``, with two IPv4 addresses. It knows nothing of FTP, checks
+nothing, and mirrors the control port and the passive ports.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FLAGS = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
 
 @attrs.define(eq=False)
 class Way:
-    """From one socket to another."""
+    """One direction, from one socket to another."""
 
     source: socket.socket
     target: socket.socket
@@ -34,7 +34,7 @@ class Way:
     over: bool = False
 
     def move(self) -> None:
-        """Moves all that can be moved now."""
+        """Moves all bytes that can be moved now."""
         reader, writer = self.pipe
         with contextlib.suppress(BlockingIOError):
             while not self.over:
@@ -56,7 +56,7 @@ def relay(epoll: select.epoll, actions: dict[int, Callable[[], None]], client: s
             if not way.over:
                 try:
                     way.move()
-                except OSError:  # one of them broke: the other is closed with it
+                except OSError:  # one of them broke: the other is closed, too
                     ways[0].over = ways[1].over = True
         if ways[0].over and ways[1].over:
             for way in ways:

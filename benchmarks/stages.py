@@ -1,4 +1,4 @@
-"""What is measured with what: for each origin, the peers in front of it and the loads that are laid on them."""
+"""The stages: for each origin, the peers in front of it and the loads that are laid on them."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from tests.kit.servers.daemons import vsftpd
 from tests.kit.servers.sandbox import obstacle
 
 ONE_CORE = (load.one_session, load.small_files, load.noops, load.idle)
-"""What goes to and fro, and keeps one core busy at most, is held on one, client and origin included.
+"""The loads that go to and fro and keep at most one core busy: they are held on one, client and origin included.
 
-In a virtual machine it may cost more to wake another core than a relay takes for the command itself, and how often
-that happens is the scheduler's choice.
+In a virtual machine it may cost more to wake another core than a relay takes for the command itself, and the
+scheduler decides how often that happens.
 """
 
 
 class NoOrigin(Exception):
-    """Says why."""
+    """An origin that cannot run. The text says why."""
 
 
 @contextlib.contextmanager
 def large_origin(extent: Extent) -> Iterator[None]:
-    """vsftpd: it sends files by sendfile(2), here from memory; it need not be told what leaves no trace."""
+    """vsftpd, which sends files by sendfile(2), here from memory; it logs no transfers."""
     if not vsftpd.path.exists():
         raise NoOrigin("vsftpd is not installed")
     if why := obstacle():
         raise NoOrigin(f"vsftpd: {why}")
-    # In a prison it would not find the device that takes what is stored.
+    # In a chroot it would not find the device that takes the stored bytes.
     settings = {"chroot_local_user": "NO", "xferlog_enable": "NO"}
     root = extent.file.parent
     with vsftpd(root, ORIGIN, CONTROL, passive_ports=DATA, user=USER, password=PASSWORD, settings=settings):
@@ -48,7 +48,7 @@ def large_origin(extent: Extent) -> Iterator[None]:
 
 @contextlib.contextmanager
 def light_origin(_: Extent) -> Iterator[None]:
-    """Our own."""
+    """The light origin of the tests."""
     numbers = map(str, (CONTROL, DATA[0], DATA[-1]))
     with running([*PYTHON, "tests.kit.light_origin", ORIGIN, *numbers], (ORIGIN, CONTROL)):
         yield
@@ -56,10 +56,10 @@ def light_origin(_: Extent) -> Iterator[None]:
 
 @attrs.frozen
 class Stage:
-    """Loads that are laid on the same peers, in front of the same origin.
+    """The loads that are laid on the same peers, in front of the same origin.
 
-    :param prefix: what its figures' names begin with.
-    :param anew: whether the peers are started for each round, as the last one left its traces in them.
+    :param prefix: the beginning of its figures' names.
+    :param anew: whether the peers are started for each round, because a round leaves traces in them.
     """
 
     name: str
@@ -70,15 +70,15 @@ class Stage:
     anew: bool = False
 
     def rounds(self, extent: Extent) -> int:
-        """How many there are."""
+        """The number of rounds."""
         return extent.idle_rounds if self.anew else extent.rounds
 
     def steps(self, extent: Extent) -> int:
-        """How often a load is laid on a peer."""
+        """The number of times that a load is laid on a peer."""
         return self.rounds(extent) * len(self.peers) * len(self.loads)
 
     def run(self, extent: Extent, results: Results, tell: Callable[[str], None]) -> None:
-        """Measures, in turn; `tell` is called before each step with what it is."""
+        """Measures, peer by peer; `tell` is called before each step with the step's name."""
         rounds = self.rounds(extent)
         try:
             with self.origin(extent):
@@ -123,7 +123,7 @@ class Stage:
 
 @contextlib.contextmanager
 def _on_one_core() -> Iterator[None]:
-    """Holds this process, and all that it started, on one of the cores that they may use."""
+    """Keeps this process, and all that it started, on one of the cores that they may use."""
     every = os.sched_getaffinity(0)
     _hold({max(every)})
     try:
@@ -142,7 +142,7 @@ STAGES = (
     Stage("large", large_origin, (*PLAIN, *TUNED), (load.retrieve, load.store)),
     Stage("large-tls", large_origin, TLS, (load.retrieve, load.store), prefix="TLS "),
     Stage("sessions", light_origin, PLAIN, (load.one_session, load.many_sessions, load.small_files, load.noops)),
-    # The splice loop has six descriptors for each session, more than a process may have for so many.
+    # The splice loop has six descriptors for each session, more than one process may have for so many sessions.
     Stage("idle", light_origin, [peer for peer in PLAIN if peer is not SPLICE], (load.idle,), anew=True),
     Stage("idle-tls", light_origin, TLS, (load.idle,), prefix="TLS ", anew=True),
     Stage("start", light_origin, (GATEWAY,), (starting.ready,)),

@@ -1,4 +1,4 @@
-"""How long the gateway takes from its start to the line that says that it is ready."""
+"""The time from the gateway's start to the line that says that it is ready."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ READY = b"ftp-gateway ready:"
 
 
 def ready(_: Running, __: Extent) -> Figures:
-    """Starts another gateway than the one that runs."""
+    """Starts a second gateway, besides the one that runs."""
     with tempfile.TemporaryDirectory(prefix="ftp-bench-") as scratch:
         command = setups.gateway(host(9), Path(scratch))
         start = time.perf_counter()

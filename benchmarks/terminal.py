@@ -1,4 +1,4 @@
-"""Shows the run and its results on the terminal."""
+"""The progress and the results of a run, on the terminal."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _CONSOLE = Console(width=None if os.isatty(1) else 160, highlight=False, markup=
 
 @contextlib.contextmanager
 def progress(steps: int) -> Iterator[Callable[[str], None]]:
-    """Draws a bar; what it gives is called at the beginning of each step, with what that is.
+    """Draws a progress bar; gives the function to call at the beginning of each step, with the step's name.
 
-    It is drawn then and never in between: who draws would take time from what is measured.
+    The bar is drawn only then: drawing in between would take time from the programs that are measured.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=_CONSOLE, auto_refresh=False) as bar:
@@ -34,7 +34,7 @@ def progress(steps: int) -> Iterator[Callable[[str], None]]:
 
 
 def show(results: Results) -> None:
-    """Prints all of it."""
+    """Prints all results."""
     for what, says in results.circumstances.items():
         _CONSOLE.print(f"{what}: {says}")
     _CONSOLE.print(RATIO)

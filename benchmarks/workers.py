@@ -1,4 +1,4 @@
-"""Work in processes of their own: what they do costs this one's progress bar nothing, and the other way round."""
+"""Work in processes of its own: it does not slow down this process's progress bar, nor the bar the work."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _fork = multiprocessing.get_context("fork")
 
 
 class WorkFailed(Exception):
-    """Says how."""
+    """The failure of a task in a process. The text says how it failed."""
 
 
 def work(processes: int, task: Callable[[], T]) -> list[T]:
-    """Does the task in so many processes, all from the same moment on; gives what each of them returned.
+    """Runs the task in so many processes, all starting at the same moment; gives the result of each.
 
-    :raises WorkFailed: where one of them raised something.
+    :raises WorkFailed: where one of them raised an exception.
     """
     start = _fork.Barrier(processes)
     running = []

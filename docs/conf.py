@@ -1,4 +1,4 @@
-"""Sphinx builds the documentation with this: ``tox -e docs``."""
+"""The Sphinx configuration of the documentation: ``tox -e docs``."""
 
 import sys
 from importlib.metadata import version as installed_version
@@ -13,7 +13,7 @@ from gateway.relay import control_port, notes
 from gateway.session import conversation, tolerance
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
-sys.path.append(str(Path(__file__).parents[1]))  # for the benchmarks, which are not installed; what is goes first
+sys.path.append(str(Path(__file__).parents[1]))  # for the benchmarks, which are not installed; goes last
 
 project = "Protected FTP gateway"
 author = "The protected FTP gateway developers"
@@ -22,8 +22,8 @@ version = release = installed_version("protected-ftp-gateway")
 
 extensions = ["configuration", "events", "performance", "rooms", "states"]
 exclude_patterns = ["_build"]
-highlight_language = "none"  # what is a program says so
-smartquotes = False  # what is typed is shown
+highlight_language = "none"  # blocks of code name their language
+smartquotes = False  # characters are shown as typed
 nitpicky = True
 
 html_theme = "furo"
@@ -32,7 +32,7 @@ html_static_path = ["_static"]
 html_css_files = ["figures.css"]
 html_show_sphinx = False
 
-# The limits that the pages name are those of the code.
+# The limits that the pages name come from the code.
 _limits = {
     "max-queued": conversation.MAX_QUEUED,
     "grows-at": pump.BUFFER // 1024,
@@ -47,6 +47,6 @@ _limits = {
     "max-reply-lines": streams.MAX_REPLY_LINES,
     "max-reply": streams.MAX_REPLY,
     "proxy-deadline": f"{proxy.DEADLINE:g}",
-    "exposure": 1.6,  # tests/docs/test_units.py holds it to the unit
+    "exposure": 1.6,  # tests/docs/test_units.py compares it with the unit
 }
 rst_epilog = "\n".join(f".. |{name}| replace:: {limit}" for name, limit in _limits.items())

@@ -1,4 +1,4 @@
-"""Addresses, networks and ranges of ports, by the names that every room uses for them."""
+"""The addresses, networks and ranges of ports, under the names that every room uses for them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import attrs
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
-SocketAddress = tuple[str, int]  # an address, and a port
+SocketAddress = tuple[str, int]  # an address and a port
 
 
-@lru_cache(maxsize=1024)  # the same few clients and origins, several times in each session
+@lru_cache(maxsize=1024)  # the same few clients and origins come several times in each session
 def peer_address(name: str) -> Address:
     """The address in a socket's name; an IPv4 client of a dual-stack socket is an IPv4 client.
 
-    :raises ValueError: where it is none.
+    :raises ValueError: where the name is not an address.
     """
     address = ip_address(name.partition("%")[0])
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
@@ -25,7 +25,7 @@ def peer_address(name: str) -> Address:
 
 
 def is_address(text: str) -> bool:
-    """Whether a text is an IP address, and no host name."""
+    """Whether a text is an IP address, not a host name."""
     try:
         ip_address(text)
     except ValueError:
@@ -35,7 +35,7 @@ def is_address(text: str) -> bool:
 
 @attrs.frozen
 class PortMap:
-    """The origin's passive ports, and the gateway's own that stand for them, one for one and in the same order."""
+    """The origin's passive ports, and the gateway's ports that stand for them, one for one and in the same order."""
 
     origin: range
     public: range

@@ -81,9 +81,9 @@ def _reload(chosen: argparse.Namespace) -> int:
 
 
 def process_id(text: str) -> int:
-    """A process id. Zero and negative ones would be whole groups of processes.
+    """A process id. Zero and negative numbers would be whole groups of processes.
 
-    :raises ValueError: where it is none.
+    :raises ValueError: where the text is not a process id.
     """
     pid = int(text)
     if pid <= 0:

@@ -1,4 +1,4 @@
-"""The demo: a gateway, and behind it an FTP server with sample files, in one process."""
+"""The demo: one process with a gateway and, behind it, an FTP server with sample files."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _END = "\nCtrl-C ends the demo.\n"
 class DemoOrigin:
     """The FTP server of the demo, in a thread of its own.
 
-    :param tls: whether the gateway is to end TLS in front of it.
+    :param tls: whether the gateway ends TLS in front of it.
     """
 
     tls: bool
@@ -47,10 +47,10 @@ class DemoOrigin:
     _origin: Origin | None = attrs.field(default=None, init=False)
 
     def config(self) -> Config:
-        """The configuration of a gateway in front of it; starts it where it does not run.
+        """The configuration of a gateway in front of the server; starts the server where it does not run.
 
-        On Linux it has a loopback address of its own, so that ports are the same on both sides. Other systems have
-        but one, so there they are mapped.
+        On Linux the server has a loopback address of its own, so the ports are the same on both sides. Other systems
+        have only one loopback address, so there the ports are mapped.
         """
         alone = sys.platform == "linux"
         if self._origin is None:
@@ -89,7 +89,7 @@ class DemoOrigin:
 
     @property
     def hints(self) -> str:
-        """What to try."""
+        """The commands to try."""
         tls = _TLS_HINTS.format(certificate=self._certificate) if self.tls else ""
         return _HINTS + tls + _END
 
@@ -99,7 +99,7 @@ class DemoOrigin:
         return Path(self._directory.name) / "certificate.pem"
 
     def stop(self) -> None:
-        """Ends it; its files go."""
+        """Ends the server, and removes its files."""
         if self._origin is not None:
             self._origin.stop()
         if self._directory is not None:
@@ -108,13 +108,13 @@ class DemoOrigin:
 
 @attrs.define(eq=False)
 class DemoHints(Service):
-    """Says what to try, once all runs."""
+    """The service that prints the hints once everything runs."""
 
     reactor: IReactorCore
     origin: DemoOrigin
 
     def startService(self) -> None:
-        """Prints it."""
+        """Has the hints printed."""
         super().startService()
-        # Past twistd, which would make log lines of it.
+        # Not through twistd, which would make log lines of them.
         self.reactor.callWhenRunning(print, self.origin.hints, file=sys.__stdout__, flush=True)

@@ -1,4 +1,4 @@
-"""State machines by table: a few states, the causes that move them, and no other move."""
+"""State machines by table: a few states, the causes that move them, and no other moves."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import attrs
 
 
 class Name(enum.Enum):
-    """One of a few. Members are themselves alone, and hashed as such: Enum's own hash is slow Python."""
+    """One of a few names. A member equals only itself, and is hashed by identity: Enum's own hash is slow Python."""
 
     __hash__ = object.__hash__
 
@@ -21,13 +21,13 @@ Cause = TypeVar("Cause", bound=Name)
 
 @attrs.define
 class Machine(Generic[State, Cause]):
-    """A state and the table that it moves by."""
+    """A state, and the table by which it moves."""
 
     table: Mapping[tuple[State, Cause], State] = attrs.field(repr=False)
     state: State
 
     def move(self, cause: Cause) -> None:
-        """Moves as the table says.
+        """Moves to the next state in the table.
 
         :raises KeyError: where the table has no such transition: a mistake in this program.
         """

@@ -1,4 +1,4 @@
-"""Options and makeService for twistd; nothing else."""
+"""The options and makeService for twistd; nothing else."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _APPLICATION_FLAGS = ("listen", "origin", "data-ports", "public-address")
 
 
 class Options(usage.Options):
-    """What ``twistd ftp-gateway`` takes: a file, or the flags of one application, or the demo."""
+    """The options of ``twistd ftp-gateway``: a file, or the flags of one application, or the demo."""
 
     optFlags = [  # noqa: RUF012
         ["demo", None, "Try it: run a gateway with an FTP server behind it."],
@@ -51,7 +51,7 @@ class Options(usage.Options):
         self["listen"].append(endpoint)
 
     def postOptions(self) -> None:
-        """Refuses what is not one of the three ways, and every mistake in the configuration at once."""
+        """Refuses options that are none of the three ways, and reports every mistake in the configuration at once."""
         flags = any(self[name] for name in _APPLICATION_FLAGS)
         if [bool(self["config"]), flags, bool(self["demo"])].count(True) != 1:
             _refuse("give --config FILE, or --listen, --origin and --data-ports, or --demo")
@@ -68,7 +68,7 @@ class Options(usage.Options):
         if read.events.path == "-" and self._runner.get("nodaemon") == 0:
             _refuse("events.path: a daemon has no standard output; name a file, or run twistd -n")
         if self["config"]:
-            self["config"] = str(Path(self["config"]).absolute())  # twistd may go to another directory
+            self["config"] = str(Path(self["config"]).absolute())  # twistd may change the directory
 
     def load(self) -> Config:
         """Reads the configuration.
@@ -80,13 +80,13 @@ class Options(usage.Options):
         return config.from_flags(self["listen"], self["origin"], self["data-ports"], self["public-address"])
 
     def give_up(self, sentence: str) -> NoReturn:
-        """Ends the process that was about to start, as twistd itself would not on this way out."""
+        """Ends the process that was about to start, which twistd itself would not do at this point."""
         Logger("gateway").error("{sentence}", sentence=sentence)
         if pidfile := self._runner.get("pidfile"):
             with contextlib.suppress(OSError):
                 Path(pidfile).unlink()
         if (pipe := self._runner.get("statusPipe")) is not None:
-            # The process that became a daemon's parent waits here for one word, of 100 bytes, and shows it.
+            # The daemon's parent process waits here for one message, of 100 bytes, and shows it.
             os.write(pipe, b"1 " + sentence.encode()[:98])
         _refuse(sentence)
 
@@ -107,7 +107,7 @@ def makeService(options: Options) -> IService:
         from gateway.demo import DemoHints, DemoOrigin
 
         origin = DemoOrigin(bool(options["tls"]))
-        # Not a service, which would stop beside the gateway: its transfers are to end first.
+        # Not a service: that would stop beside the gateway, whose transfers are to end first.
         reactor.addSystemEventTrigger("after", "shutdown", origin.stop)
         gateway = Gateway(reactor, origin.config, options.give_up)
         parts = [gateway, DemoHints(reactor, origin)]
@@ -116,7 +116,7 @@ def makeService(options: Options) -> IService:
         parts = [gateway]
     for part in parts:
         part.setServiceParent(services)
-    # It would be the end of a process that has a pidfile already but does not run yet.
+    # A SIGHUP would end a process that already has a pidfile but does not run yet.
     signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(gateway.reload))
     reactor.callWhenRunning(_obey_signals, reactor, gateway)
     reactor.callWhenRunning(_collect_garbage_rarely)
@@ -125,18 +125,20 @@ def makeService(options: Options) -> IService:
 
 
 def _collect_garbage_rarely() -> None:
-    """A full collection goes through all sessions, and everybody waits: half a second with ten thousand of them.
+    """Makes full collections rare: each goes through all sessions, half a second for ten thousand, and everything
+    waits.
 
-    Sessions do not need it: none of them leaves anything behind that refers to itself. The last number makes it wait
-    for five million objects.
+    Sessions do not need them: they leave no reference cycles behind. With the last number a full collection waits for
+    five million objects.
     """
     gc.collect()
-    gc.freeze()  # what is there now stays
+    gc.freeze()  # existing objects are not collected any more
     gc.set_threshold(2_000, 10, 250)
 
 
 def _obey_signals(reactor: Any, gateway: Gateway) -> None:
-    """SIGTERM and SIGINT end it in order, with exit code 0, which the reactor's own handlers would not give."""
+    """Ends the gateway in order at SIGTERM and SIGINT, with exit code 0: the reactor's own handlers would not give
+    it."""
 
     def stop() -> None:
         try:
@@ -145,12 +147,12 @@ def _obey_signals(reactor: Any, gateway: Gateway) -> None:
             gateway.hurry()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        # SIGINT is ignored in the background of a shell script, and is the debugger's under twistd --debug.
+        # A shell script ignores SIGINT in its background jobs, and twistd --debug leaves it to the debugger.
         if signal.getsignal(number) in (reactor.sigTerm, reactor.sigInt):
             signal.signal(number, lambda *_: reactor.callFromThread(stop))
 
 
 def _refuse(*sentences: str) -> NoReturn:
     for sentence in sentences:
-        print(f"ftp-gateway: {sentence}", file=sys.__stderr__)  # past twistd, which would make log lines of it
+        print(f"ftp-gateway: {sentence}", file=sys.__stderr__)  # not through twistd, which would make log lines of it
     raise SystemExit(1)

@@ -1,4 +1,4 @@
-"""pyftpdlib, embedded: an FTP server to stand behind the gateway in demo, tests and benchmarks."""
+"""An FTP server to stand behind the gateway in demo, tests and benchmarks: pyftpdlib, embedded."""
 
 from origin.server import Origin
 

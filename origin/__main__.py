@@ -1,4 +1,4 @@
-"""``python -m origin``: the origin by itself, until SIGTERM or SIGINT."""
+"""The origin as a program, ``python -m origin``: it runs until SIGTERM or SIGINT."""
 
 import argparse
 import re
@@ -14,7 +14,7 @@ STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 
 
 class _OneSentenceParser(argparse.ArgumentParser):
-    """Reports a mistake without repeating the whole usage."""
+    """The parser of the command line, which reports a mistake without repeating the whole usage."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}\n")
@@ -108,7 +108,7 @@ def main() -> None:
     options = parser.parse_args()
     if not (options.user or options.anonymous):
         parser.error("nobody could log in: give --user or --anonymous")
-    # Blocked before any thread starts, so that every thread inherits it and only sigwait() takes them.
+    # Blocked before any thread starts: every thread inherits the mask, and only sigwait() takes the signals.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         origin = Origin(

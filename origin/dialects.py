@@ -1,13 +1,13 @@
-"""Dialects: how other servers word their replies, and what odd replies there are in the wild.
+"""Dialects: the words of other servers' replies, and odd replies that exist in the wild.
 
 A dialect is a table of templates, with these fields:
 
 - ``{host}``: the origin's address, as the client reached it
-- ``{line}``: the command, as it came
-- ``{user}``: who logs in
-- ``{numbers}`` and ``{port}``: what a 227 and a 229 name
-- ``{file}``: as the client called it
-- ``{size}`` and ``{kbytes}``: of a file to download, in bytes, and in units of 1,024
+- ``{line}``: the command, as the client sent it
+- ``{user}``: the name of the user who logs in
+- ``{numbers}`` and ``{port}``: the address in a 227, and the port in a 229
+- ``{file}``: the file's name, as the client sent it
+- ``{size}`` and ``{kbytes}``: the size of a file to download, in bytes and in units of 1,024
 - ``{features}``: the lines of the reply to FEAT
 """
 
@@ -19,13 +19,14 @@ from attrs import field, frozen
 
 @frozen
 class Dialect:
-    r"""How a server words its replies; those that it has no words for are pyftpdlib's own.
+    r"""The words of one server's replies; replies that it has no words for are pyftpdlib's own.
 
-    - `about`: what it is, in a few words
-    - `greeting`: before any command; None for pyftpdlib's
-    - `replies`: by what they are, the most special first: ``226 LIST``, ``226``, ``1yz RETR``, ``1yz``. Lines are
-      parted by ``\n``; there may be several replies in one
-    - `indent`: what stands before each feature
+    - `about`: a description in a few words
+    - `greeting`: the reply before any command; None for pyftpdlib's
+    - `replies`: templates by code and command, the most special first: ``226 LIST``, ``226``, ``1yz RETR``, ``1yz``.
+    Lines
+        are separated by ``\n``; a template may hold several replies
+    - `indent`: the text before each feature
     - `unknown`: commands that the server does not know
     """
 
@@ -36,10 +37,10 @@ class Dialect:
     unknown: frozenset[str] = field(default=frozenset(), kw_only=True)
 
     def word(self, reply: str, verb: str | None, fields: Mapping[str, str]) -> str:
-        """A reply of pyftpdlib's, in this dialect. All lines end in CRLF.
+        """One of pyftpdlib's replies in this dialect. All lines end in CRLF.
 
-        - `verb`: of the last command; None before the first
-        - `fields`: by the names in templates
+        - `verb`: the last command; None before the first
+        - `fields`: the values by the names in templates
         """
         template = self.greeting if verb is None else self._template(reply[:3], verb)
         if template is None:
@@ -65,8 +66,9 @@ def named_port(reply: str) -> tuple[str, str]:
 
 PLAIN = Dialect("pyftpdlib's own")
 
-# The first three were read off the programs of Debian 12, and are held against them by a test. The others are known
-# from logs, manuals and sources; those servers have not been run here.
+# The first three are the words of the programs in Debian 12, and a test compares them. The others are known from
+# logs,
+# manuals and sources; those servers were not run here.
 DIALECTS: Mapping[str, Dialect] = {
     "vsftpd": Dialect(
         "vsftpd 3.0",
@@ -220,4 +222,4 @@ DIALECTS: Mapping[str, Dialect] = {
         "120 Service ready in 1 minutes.\n220 Service ready for new user.",
     ),
 }
-"""By name."""
+"""The dialects by name."""

@@ -1,6 +1,6 @@
-"""Faults: what an origin does that no client, and no gateway, can count on not to happen.
+"""The faults: misbehaviour of an origin that every client, and the gateway, has to survive.
 
-Each is laid over a session. They say what the dialect has worded, in their own way.
+A fault is laid over a session. It sends the dialect's replies in its own way.
 """
 
 import re
@@ -10,14 +10,14 @@ from typing import Any
 from origin.listener import DTPHandler
 from origin.speaker import Speaker
 
-LATENESS = 0.1  # seconds
+LATENESS = 0.1  # seconds that a late reply is late
 
 
 class Split(Speaker):
     """every character of a reply in a packet of its own"""
 
     def say(self, words: str) -> None:
-        for character in words:  # pyftpdlib has Nagle's algorithm switched off
+        for character in words:  # pyftpdlib switches Nagle's algorithm off
             super().say(character)
 
 
@@ -28,7 +28,7 @@ class Late(Speaker):
         self.call_later(LATENESS, super().say, words)
 
     def close_when_done(self) -> None:
-        """Close behind the last reply."""
+        """Close after the last reply."""
         self.call_later(LATENESS, super().close_when_done)
 
 
@@ -78,12 +78,12 @@ class OtherPort(Speaker):
 
 
 class Mortal(Speaker):
-    """A session that dies: of those that follow."""
+    """A session that dies, for the faults that follow."""
 
     _dead = False
 
     def die(self) -> None:
-        """Say no more, and close everything once the loop comes round: not in the middle of what is being done."""
+        """Say no more, and close everything once the loop comes round, not in the middle of its work."""
         self._dead = True
         self.call_later(0, self.close)
 
@@ -106,11 +106,11 @@ class DieInReply(Mortal):
 class DieInTransfer(Mortal):
     """dies in the middle of a transfer: control and data connection close"""
 
-    use_sendfile = False  # or the kernel would send the file, all at once
+    use_sendfile = False  # otherwise the kernel would send the file, all at once
 
     @property
     def dtp_handler(self) -> Any:
-        """pyftpdlib's, of this kind of session, that ends with its first block."""
+        """The data handler that pyftpdlib has for this kind of session, but ending with its first block."""
         return type("Data", (_FirstBlock, super().dtp_handler), {})
 
 
@@ -168,4 +168,4 @@ FAULTS: Mapping[str, type[Speaker]] = {
     "die-before-226": DieBefore226,
     "early-226": Early226,
 }
-"""By name; the docstring says what it is."""
+"""The faults by name; the docstring describes each."""

@@ -1,6 +1,6 @@
-"""The parts of pyftpdlib that an origin is made of, and the few places where it needs them otherwise.
+"""The parts of pyftpdlib that make up an origin, and the few changes to them.
 
-The only module that imports pyftpdlib.
+No other module imports pyftpdlib.
 """
 
 import logging
@@ -9,7 +9,7 @@ import warnings
 import weakref
 from typing import Any
 
-# pyftpdlib stands on asyncore and asynchat, which announce their end whenever they are imported.
+# pyftpdlib is built on asyncore and asynchat, which warn of their removal whenever they are imported.
 with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
     from pyftpdlib.authorizers import DummyAuthorizer
     from pyftpdlib.handlers import DTPHandler, FTPHandler, TLS_FTPHandler
@@ -28,22 +28,22 @@ __all__ = [
     "Waker",
 ]
 
-# A loop that finds no handler here, nor on the root logger, would set up logging for the whole process.
+# pyftpdlib's loop would set up logging for the whole process if neither this logger nor the root one had a handler.
 logger = logging.getLogger("pyftpdlib")
 logger.addHandler(logging.NullHandler())
 
-ACCEPT_PAUSE = 0.1  # seconds
+ACCEPT_PAUSE = 0.1  # seconds until another accept, after one failed
 
 
 class Listener(FTPServer):  # type: ignore[misc]  # pyftpdlib has no type hints
     """The listening control port: it takes any number of sessions, and closes them all when it closes."""
 
-    max_cons = 0  # pyftpdlib's 512 sockets would be used up by fewer than 200 sessions with transfers
+    max_cons = 0  # fewer than 200 sessions with transfers would use up pyftpdlib's 512 sockets
     max_cons_per_ip = 0  # behind a gateway every session comes from one address
 
     def __init__(self, bound: socket.socket, session: type[Any], loop: Any) -> None:
-        # A session that waits out a failed login, or quits during a transfer, is not in the loop's map: only
-        # a set of our own can find it. (Weak: sessions come and go by themselves.)
+        # A session that waits out a failed login, or quits during a transfer, is not in the loop's map: only a set of
+        # our own can find it. (Weak: sessions come and go by themselves.)
         self._sessions: weakref.WeakSet[Any] = weakref.WeakSet()
         super().__init__(bound, session, ioloop=loop, backlog=socket.SOMAXCONN)
 
@@ -55,7 +55,7 @@ class Listener(FTPServer):  # type: ignore[misc]  # pyftpdlib has no type hints
     def handle_error(self) -> None:
         """Rest a moment after a failed accept; pyftpdlib would close the port for good.
 
-        It fails while the process has no file descriptor left, and would fail again at once.
+        Accepting fails while the process has no file descriptor left, and would fail again at once.
         """
         logger.exception("cannot accept a connection")
         self.del_channel()
@@ -68,13 +68,13 @@ class Listener(FTPServer):  # type: ignore[misc]  # pyftpdlib has no type hints
 
 
 class PassivePort(FTPHandler.passive_dtp):  # type: ignore[misc]  # pyftpdlib has no type hints
-    """Where a client's data connection is awaited."""
+    """The port at which a client's data connection is awaited."""
 
     def bind_af_unspecified(self, addr: tuple[str, int]) -> Any:
-        """Tell an address's family by a socket on trial, which is out of the loop again afterwards.
+        """Find out an address's family with a socket on trial, which is out of the loop again afterwards.
 
-        pyftpdlib would close that socket first, and then take its descriptor out of the loop, when it can be another
-        thread's already.
+        pyftpdlib would close that socket first, and then take its descriptor out of the loop; by then the descriptor
+        may belong to another thread.
         """
         family = super().bind_af_unspecified(addr)
         self.del_channel()

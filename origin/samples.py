@@ -5,7 +5,7 @@ from pathlib import Path
 
 MEBIBYTE = 1 << 20
 
-# An extendable-output hash: bytes that no compression shrinks, the same everywhere and for ever.
+# Bytes of an extendable-output hash: no compression shrinks them, and they are the same everywhere and for ever.
 _RANDOM = hashlib.shake_256(b"sample").digest(MEBIBYTE)
 
 SAMPLES = {
@@ -37,7 +37,7 @@ RFC 2428 defines EPSV, RFC 959 its elder PASV, whose 227 reply names an address,
 RFC 959, section 4.2.1
 """,
 }
-"""Contents by path below the directory."""
+"""The contents of the files, by path below the directory."""
 
 
 def write_samples(directory: Path) -> None:

@@ -69,7 +69,7 @@ def _is_ipv4(_: Any, __: "Attribute[str | None]", address: str | None) -> None:
 def _are_users(_: Any, __: "Attribute[Mapping[str, str]]", users: Mapping[str, str]) -> None:
     if "" in users:
         raise ValueError("a user has no name")
-    if "anonymous" in users:  # pyftpdlib would let in any password
+    if "anonymous" in users:  # pyftpdlib would accept any password
         raise ValueError("'anonymous' cannot be a user with a password")
 
 
@@ -85,7 +85,7 @@ def _is_fault(_: Any, __: "Attribute[str | None]", name: str | None) -> None:
 
 @frozen
 class _Running:
-    """What an origin holds between start and stop."""
+    """The parts of an origin that exist between start and stop."""
 
     address: Address
     waker: socket.socket
@@ -99,9 +99,9 @@ class Origin:
     Any number may run in one process. The values are checked at construction, which raises ValueError:
 
     - `root`: the directory that every user sees as ``/``
-    - `listen`: host and port of the control connection; port 0 takes a free one
-    - `passive_ports`: where data connections are awaited; None takes free ones. While the whole range is in
-      use, pyftpdlib takes a free one outside it
+    - `listen`: the host and port of the control connection; port 0 takes a free one
+    - `passive_ports`: the ports for data connections; None takes free ones. While the whole range is in use,
+    pyftpdlib takes a free port outside it
     - `masquerade_address`: the IPv4 address that 227 replies name; None names the address the client reached
     - `users`: passwords by user name
     - `anonymous`: let in the user ``anonymous``, with any password
@@ -109,8 +109,8 @@ class Origin:
     - `certificate` and `key`: files in PEM; with them the origin takes AUTH TLS
     - `tls_required`: USER and PASS only once TLS is on, PASV and its kin only after PROT P; pyftpdlib says 550
     - `implicit_tls`: TLS from the first byte on; data connections are clear until PROT P, as with AUTH TLS
-    - `dialect`: whose replies it imitates, of `origin.dialects.DIALECTS`; None for pyftpdlib's own
-    - `fault`: how it misbehaves, of `origin.faults.FAULTS`; None for not at all
+    - `dialect`: the name of the dialect that it speaks, from `origin.dialects.DIALECTS`; None for pyftpdlib's own
+    - `fault`: the name of its misbehaviour, from `origin.faults.FAULTS`; None for none
     """
 
     root: Path = field(converter=Path, validator=_is_directory)
@@ -201,7 +201,7 @@ class Origin:
         return bound
 
     def _session_class(self) -> type[Any]:
-        """A handler class of this origin's own, because pyftpdlib keeps its options in class attributes."""
+        """A handler class for this origin alone, because pyftpdlib keeps its options in class attributes."""
         options = {
             "authorizer": self._authorizer(),
             "passive_ports": self.passive_ports,
@@ -229,7 +229,7 @@ class Origin:
         for name, password in self.users.items():
             authorizer.add_user(name, password, os.fspath(self.root), perm=permissions)
         if self.anonymous:
-            # pyftpdlib warns of an anonymous user who may write, but that is what `writable` asks for.
+            # pyftpdlib warns of an anonymous user who may write, but `writable` asks for exactly that.
             with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
                 authorizer.add_anonymous(os.fspath(self.root), perm=permissions)
         return authorizer

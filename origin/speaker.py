@@ -1,4 +1,4 @@
-"""A session that says each reply as a whole: the place where dialects and faults come in."""
+"""A session that sends each reply as a whole: here dialects and faults come in."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from origin.listener import FTPHandler
 
 
 class Speaker(FTPHandler):  # type: ignore[misc]  # pyftpdlib has no type hints
-    """Gathers what pyftpdlib pushes line by line, and says it once it is a reply, in its dialect.
+    """A handler that collects the lines that pyftpdlib pushes, and says each complete reply in its dialect.
 
     It is laid over one of pyftpdlib's own handlers.
     """
@@ -19,7 +19,7 @@ class Speaker(FTPHandler):  # type: ignore[misc]  # pyftpdlib has no type hints
     _argument = ""
 
     def pre_process_command(self, line: str, cmd: str, arg: str) -> None:
-        """Remember what is answered."""
+        """Remember the command that is answered."""
         self._line, self._verb, self._argument = line, cmd, arg
         super().pre_process_command(line, cmd, arg)
 
@@ -30,7 +30,7 @@ class Speaker(FTPHandler):  # type: ignore[misc]  # pyftpdlib has no type hints
             return
         reply, self._unsaid = self._unsaid, ""
         words = self.dialect.word(reply, self._verb, self._fields(reply))
-        if reply.startswith("234"):  # TLS begins right behind it
+        if reply.startswith("234"):  # TLS begins right after it
             super().push(words)
         else:
             self.say(words)

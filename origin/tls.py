@@ -9,9 +9,9 @@ from OpenSSL import SSL
 
 
 def server_context(certificate: Path, key: Path) -> SSL.Context:
-    """A context for TLS 1.2 and 1.3; raises ValueError where the files are not fit for it.
+    """A context for TLS 1.2 and 1.3; raises ValueError where the files cannot be used for it.
 
-    Both are in PEM. Behind the certificate the intermediate ones may follow.
+    Both are in PEM. The intermediate certificates may follow the certificate.
     """
     certificate_text, key_text = _content(certificate), _content(key)
     try:
@@ -20,7 +20,7 @@ def server_context(certificate: Path, key: Path) -> SSL.Context:
         raise ValueError(f"not a certificate in PEM: {certificate}") from None
     try:
         private = load_pem_private_key(key_text, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):  # TypeError: it wants a passphrase
+    except (ValueError, TypeError, UnsupportedAlgorithm):  # TypeError: the key needs a passphrase
         raise ValueError(f"not a private key in PEM, without a passphrase: {key}") from None
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)

@@ -1,4 +1,4 @@
-"""How hard the property tests try: HYPOTHESIS_PROFILE=nightly tries a hundred thousand examples of each."""
+"""The effort of the property tests: HYPOTHESIS_PROFILE=nightly tries a hundred thousand examples of each."""
 
 import os
 from importlib.util import find_spec

@@ -42,7 +42,7 @@ def _value(entry: Entry) -> str:
 
 
 def _literal(text: str) -> str:
-    """The names that stand between backquotes in the code are literals here."""
+    """The text with its names, in backquotes in the code, as literals."""
     return re.sub(r"`([^`]+)`", r"``\1``", text)
 
 
@@ -54,6 +54,6 @@ def _repeated(path: str) -> bool:
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Called by Sphinx."""
+    """Registers the directive."""
     app.add_directive("configuration-reference", ConfigurationReference)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

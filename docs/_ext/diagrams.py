@@ -1,6 +1,6 @@
-"""Diagrams that Graphviz lays out, as SVG in the page itself, so that it takes the colours of the theme.
+"""Diagrams that Graphviz lays out, as SVG in the page itself, so that they take the colours of the theme.
 
-Where the program ``dot`` is not installed, a page says so in the place of the diagram.
+Where the program ``dot`` is not installed, the page says so in the place of the diagram.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ _MISSING = "The diagram is missing: Graphviz draws it, and its program dot was n
 
 
 def diagram() -> graphviz.Digraph:
-    """An empty diagram whose nodes are boxes, from the top down."""
+    """An empty diagram with boxes as nodes, from top to bottom."""
     spaces = {"bgcolor": "transparent", "nodesep": "0.3", "ranksep": "0.35", "pad": "0.1"}
     return graphviz.Digraph(graph_attr=spaces, node_attr=_BOX, edge_attr={"arrowsize": "0.7", **_TEXT})
 
 
 def wrapped(text: str, letters: int) -> str:
-    """A label in lines of so many letters, each kept away from the arrow beside it by a space."""
+    """A label in lines of so many letters; a space keeps each line away from the arrow beside it."""
     return "\n".join(f" {line} " for line in textwrap.wrap(text, letters))
 
 
 def svg(graph: graphviz.Digraph) -> str:
-    """What ``dot`` draws.
+    """The SVG that ``dot`` draws.
 
     :raises graphviz.ExecutableNotFound: without that program.
     """
@@ -36,7 +36,8 @@ def svg(graph: graphviz.Digraph) -> str:
 
 
 def inline(file: str) -> str:
-    """The element ``svg`` of a file, for a page: without the ids of its groups, which a page may have only once."""
+    """The element ``svg`` of a file, for a page: without the ids of its groups, since a page may have each id only
+    once."""
     _, tag, rest = file.partition("<svg")
     return re.sub(r'<g id="[^"]*"', "<g", tag + rest)
 
@@ -44,7 +45,7 @@ def inline(file: str) -> str:
 def shown(graph: graphviz.Digraph, title: str) -> nodes.Node:
     """The diagram for a page; other builders than that of HTML leave it out.
 
-    :param title: tells those who cannot see it that it is there.
+    :param title: the text for readers who cannot see it.
     """
     try:
         drawn = svg(graph)

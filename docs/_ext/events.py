@@ -1,4 +1,4 @@
-"""The directive ``event-catalogue``: every event and its fields, from the classes that are written down."""
+"""The directive ``event-catalogue``: every event and its fields, from the classes of the records."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _table() -> Iterator[str]:
 
 
 def _told(record: type[Record]) -> tuple[str, str]:
-    """When an event is written, and what its fields mean, each on one line."""
+    """The time when an event is written, and the meaning of its fields, each on one line."""
     when, *fields = _FIELD.split(inspect.getdoc(record) or "")
     pairs = zip(fields[::2], fields[1::2], strict=True)
     meanings = (f"``{written_as(name)}``: {_sentence(text)}" for name, text in pairs)
@@ -50,6 +50,6 @@ def _sentence(text: str) -> str:
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Called by Sphinx."""
+    """Registers the directive."""
     app.add_directive("event-catalogue", EventCatalogue)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,4 +1,4 @@
-"""The directive ``measured``: what a run of the benchmark gave, from the results that are kept beside the pages.
+"""The directive ``measured``: the results of a run of the benchmark, from the file beside the pages.
 
 .. measured:: circumstances
 .. measured:: targets
@@ -27,12 +27,12 @@ KEPT = Path(__file__).parents[1] / "performance.json"
 
 
 def results() -> Results:
-    """Of the run that the pages tell of."""
+    """The results of the run that the pages describe."""
     return Results.from_json(json.loads(KEPT.read_text()))
 
 
 class Measured(SphinxDirective):
-    """One part of them."""
+    """One part of the results."""
 
     required_arguments = 1
 
@@ -45,24 +45,24 @@ class Measured(SphinxDirective):
 
 
 def chart_of(run: Results) -> str:
-    """Each figure as a drawing of its own, so that a small screen has them below one another."""
+    """The drawings, one for each figure, so that a small screen shows them below one another."""
     panels = "".join(inline(chart.draw(run, (name,))) for name in chart.SHOWN if name in run.rounds)
     return f'<div class="chart" role="img" aria-label="Medians as bars; tables below have them all">{panels}</div>'
 
 
 def circumstances(run: Results) -> Iterator[str]:
-    """On what it was measured, and what could not be."""
+    """The circumstances of the run, and the figures that could not be measured."""
     yield from (f":{what}: {says}" for what, says in run.circumstances.items())
     yield from (f":Missing: {what}: {why}" for what, why in run.missing.items())
 
 
 def all_targets(run: Results) -> Iterator[str]:
-    """What was aimed at, and whether it was reached."""
+    """The targets, and whether each was reached."""
     yield from _table(TARGET_HEADS, targets(run))
 
 
 def figures(run: Results) -> Iterator[str]:
-    """All medians."""
+    """The medians of all figures."""
     for group in GROUPS:
         if lines := list(rows(group, run)):
             yield from ("", f".. rubric:: {group.title}", "")
@@ -77,6 +77,6 @@ def _table(columns: Sequence[str], lines: Iterable[list[str]]) -> Iterator[str]:
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Called by Sphinx."""
+    """Registers the directive."""
     app.add_directive("measured", Measured)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,6 +1,6 @@
-"""The directive ``import-diagram``: the rooms of the gateway, and which of them imports which.
+"""The directive ``import-diagram``: the rooms of the gateway, and which rooms import which.
 
-It is read from the source of the installed package.
+It reads the source of the installed package.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ import gateway
 
 Imports = Mapping[str, set[str]]
 
-_GROUND = {"addresses", "machine"}  # the floor that all rooms stand on is left out
+_GROUND = {"addresses", "machine"}  # the ground, on which all rooms stand, is left out
 
 
 class ImportDiagram(SphinxDirective):
-    """Draws the rooms, each above those that it imports."""
+    """The diagram of the rooms, each above those that it imports."""
 
     def run(self) -> list[nodes.Node]:
         return [diagrams.shown(graph(imports()), "The rooms of the gateway, each above those that it imports")]
 
 
 def imports() -> dict[str, set[str]]:
-    """For each room the other rooms that its modules import."""
+    """The rooms that each room's modules import, itself left out."""
     assert gateway.__file__ is not None
     root = Path(gateway.__file__).parent
     found: dict[str, set[str]] = defaultdict(set)
@@ -59,7 +59,7 @@ def _imported(module: ast.Module) -> Iterator[str]:
 
 
 def graph(found: Imports) -> graphviz.Digraph:
-    """A box for each room, an arrow for each import; those that others imply are faint."""
+    """A box for each room, an arrow for each import; the imports that others imply are faint."""
     drawn = diagrams.diagram()
     for room, others in found.items():
         drawn.node(room)
@@ -70,12 +70,12 @@ def graph(found: Imports) -> graphviz.Digraph:
 
 
 def _below(found: Imports, room: str) -> set[str]:
-    """All rooms that a room imports, itself or by others."""
+    """All rooms that a room imports, directly or through others."""
     direct = found.get(room, set())
     return direct.union(*(_below(found, other) for other in direct))
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Called by Sphinx."""
+    """Registers the directive."""
     app.add_directive("import-diagram", ImportDiagram)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -24,7 +24,7 @@ _JOINED = 3
 
 
 class StateDiagram(SphinxDirective):
-    """Draws the table that it names; builders of other formats than HTML get the table alone."""
+    """The diagram and the table of the machine that it names; other builders than HTML's get only the table."""
 
     required_arguments = 1
 
@@ -68,6 +68,6 @@ def graph(table: Table) -> graphviz.Digraph:
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Called by Sphinx."""
+    """Registers the directive."""
     app.add_directive("state-diagram", StateDiagram)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

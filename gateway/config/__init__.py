@@ -1,8 +1,8 @@
-"""The configuration: its keys, how they are read, and every mistake in it told with its path.
+"""The configuration: its keys, its reading, and every mistake in it reported with its path.
 
-`values` holds how a single value is written, `keys` the tables and their keys, `structure` how strictly the TOML's
-types are taken, `checks` what two keys can do to each other; `reading` puts them together. `reference` lists the
-same keys for the documentation.
+`values` holds the forms of single values, `keys` the tables and their keys, `structure` the strict typing of the
+TOML, `checks` the conflicts between keys; `reading` puts them together. `reference` lists the same keys for the
+documentation.
 """
 
 from gateway.config.checks import warnings

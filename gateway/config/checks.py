@@ -1,4 +1,4 @@
-"""What keys do to one another that are right by themselves: mistakes, and advice."""
+"""The checks of keys that are right by themselves, but not together: mistakes, and advice."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
@@ -19,10 +19,10 @@ _PRIVATE = [IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.1
 
 @frozen
 class _Claim:
-    """What one application takes of the host: as much of it as could be read.
+    """The ports and names that one application takes of the host, as far as they could be read.
 
     :param ports: the public data ports.
-    :param bound: the addresses that they are bound on.
+    :param bound: the addresses on which they are bound.
     """
 
     path: str
@@ -35,13 +35,13 @@ class _Claim:
     def of(cls, index: int, keys: Mapping[str, Any]) -> "_Claim":
         listens = tuple(map(Listening.parse, keys.get("listen", ())))
         ports = keys["data_ports"].public if "data_ports" in keys else range(0)
-        # One that could not be read is not one that was left out: nobody knows where the ports are bound then.
+        # A key that could not be read is not a key that was left out: then nobody knows where the ports are bound.
         interface = keys.get("data_interface", "")
         bound = tuple(one.address for one in listens) if interface is None else (address(interface),)
         return cls(f"application[{index}]", keys.get("name"), listens, ports, bound)
 
     def overlaps(self, other: "_Claim") -> bool:
-        """Whether a data port of the one can be a data port of the other."""
+        """Whether a data port of one application can be a data port of the other."""
         return (
             self.ports.start < other.ports.stop
             and other.ports.start < self.ports.stop
@@ -49,7 +49,7 @@ class _Claim:
         )
 
     def holds(self, listening: Listening) -> bool:
-        """Whether a data port can be where that endpoint listens."""
+        """Whether a data port can be where the endpoint listens."""
         return listening.port in self.ports and any(meet(listening.address, one) for one in self.bound)
 
     def owner(self, speaker: "_Claim") -> str:
@@ -57,9 +57,9 @@ class _Claim:
 
 
 def mistakes(applications: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """What is wrong between keys, as `path: text`.
+    """The mistakes between keys, as `path: text`.
 
-    :param applications: the keys of each that could be read, defaults included.
+    :param applications: each application's keys that could be read, defaults included.
     """
     claims = [_Claim.of(index, keys) for index, keys in enumerate(applications)]
     listens = [(claim, listening) for claim in claims for listening in claim.listens]
@@ -90,9 +90,9 @@ def mistakes(applications: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def warnings(config: Config, ipv4_settings: Path = _IPV4_SETTINGS) -> tuple[str, ...]:
-    """What can be run but may not be meant, as `path: text`.
+    """The settings that can be run but may not be meant, as `path: text`.
 
-    :param ipv4_settings: the directory of Linux's `net.ipv4` settings; where it is missing nothing is said of them.
+    :param ipv4_settings: the directory of Linux's `net.ipv4` settings; where it is missing, they cause no warning.
     """
     return tuple(_advice(config, ipv4_settings))
 
@@ -120,7 +120,7 @@ def _advice(config: Config, ipv4_settings: Path) -> Iterator[str]:
         if isinstance(public, IPv4Address) and (public.is_loopback or any(public in net for net in _PRIVATE)):
             yield f"{path}.public_address: {quoted(str(public))} cannot be reached from the internet"
     for (_, one), (path, other) in combinations(listens, 2):
-        # Linux's net.ipv6.bindv6only and its kin decide.
+        # Linux's net.ipv6.bindv6only and similar settings decide.
         if one.port and one.port == other.port and {str(one.address), str(other.address)} == {"0.0.0.0", "::"}:
             yield (
                 f"{path}.listen: {quoted(one.text)} and {quoted(other.text)} collide if :: also accepts IPv4 "
@@ -129,7 +129,7 @@ def _advice(config: Config, ipv4_settings: Path) -> Iterator[str]:
 
 
 def _outgoing_ports(ipv4_settings: Path) -> set[int]:
-    """The ports that the kernel chooses from for outgoing connections; none where it does not tell."""
+    """The ports that the kernel chooses from for outgoing connections; none where it does not say."""
     try:
         low, high = (ipv4_settings / "ip_local_port_range").read_text().split()
         reserved = (ipv4_settings / "ip_local_reserved_ports").read_text().strip()

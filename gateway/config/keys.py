@@ -31,7 +31,7 @@ from gateway.config.values import (
 
 
 class AccessDenied(Enum):
-    """How a client is turned away that the access rules deny."""
+    """The ways to turn away a client that the access rules deny."""
 
     REPLY = "reply"
     DROP = "drop"
@@ -46,7 +46,7 @@ class DataPeer(Enum):
 
 
 class TlsMode(Enum):
-    """Where TLS begins and ends."""
+    """The places where TLS begins and ends."""
 
     OFF = "off"
     PASSTHROUGH = "passthrough"
@@ -64,7 +64,7 @@ class TlsRequirement(Enum):
 
 
 class DataSessionReuse(Enum):
-    """Whether TLS on a data connection must resume the control connection's session."""
+    """The choices for TLS on a data connection: must it resume the control connection's session or not."""
 
     REQUIRED = "required"
     OPTIONAL = "optional"
@@ -373,7 +373,7 @@ class Config:
 
 
 def key(attribute: "attrs.Attribute[Any]") -> str:
-    """The name in the TOML."""
+    """The name of a key in the TOML."""
     return str(attribute.metadata.get("key", attribute.name))
 
 

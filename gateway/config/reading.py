@@ -1,4 +1,4 @@
-"""From TOML, or from flags, to a `Config`; and from what was wrong to mistakes that name the path."""
+"""The reading of TOML, or of flags, into a `Config`, or into mistakes that name the path."""
 
 import re
 import tomllib
@@ -52,7 +52,7 @@ def load(path: Path) -> Config:
 def parse(text: str, directory: Path, name: str = "gateway.toml") -> Config:
     """Reads TOML; raises ConfigError.
 
-    :param directory: what relative file names are relative to.
+    :param directory: the directory that relative file names are relative to.
     :param name: the file's name, for mistakes in the syntax.
     """
     try:
@@ -69,9 +69,9 @@ def parse(text: str, directory: Path, name: str = "gateway.toml") -> Config:
 
 
 def from_flags(listen: Sequence[str], origin: str, data_ports: str, public_address: str | None) -> Config:
-    """One application with everything else at its default; raises ConfigError whose mistakes name the flags.
+    """One application with every other key at its default; raises ConfigError, whose mistakes name the flags.
 
-    It is named after its public address, and "ftp" without one.
+    It is named after its public address, or "ftp" without one.
     """
     table = {"name": "ftp", "listen": list(listen), "origin": origin, "data_ports": data_ports}
     if public_address is not None:
@@ -105,8 +105,8 @@ def _structure(document: dict[str, Any], directory: Path) -> Config:
 
 
 def _readable(strict: Converter, table: type, value: object) -> dict[str, Any]:
-    """The keys of a table that can be read or were left out, whatever is wrong with the others. So mistakes between
-    keys are found in the same run as those in single keys.
+    """The keys of a table that can be read or were left out, even if others are wrong. So mistakes between keys are
+    found in the same run as those in single keys.
     """
     found: dict[str, Any] = {}
     if not isinstance(value, dict):
@@ -118,14 +118,14 @@ def _readable(strict: Converter, table: type, value: object) -> dict[str, Any]:
                 found[name] = attribute.default
         elif is_table(kind):
             found[name] = _readable(strict, kind, value[name])
-        elif table_in(kind) is None:  # nothing is between keys and the rules of a long list
+        elif table_in(kind) is None:  # the rules of a long list conflict with no other key
             with suppress(ValueError, BaseValidationError):
                 found[name] = strict.structure(value[name], kind)
     return found
 
 
 def _mistakes(error: BaseException, path: str = "") -> Iterator[str]:
-    """What cattrs found wrong, `path: text` each."""
+    """The mistakes that cattrs found, as `path: text`."""
     match error:
         case BaseValidationError():
             for inner in error.exceptions:
@@ -144,7 +144,7 @@ def _mistakes(error: BaseException, path: str = "") -> Iterator[str]:
 
 
 def _step(table: type, error: BaseException) -> str:
-    """Where within a table or an array an error is."""
+    """The place of an error within a table or an array."""
     match getattr(error, "__notes__", []):
         case [AttributeValidationNote() as note]:
             return "." + key(attrs.fields_dict(table)[note.name])

@@ -1,4 +1,4 @@
-"""The keys as the documentation lists them."""
+"""The reference of keys, as the documentation lists them."""
 
 import inspect
 from collections.abc import Iterator
@@ -16,8 +16,8 @@ from gateway.config.values import quoted
 class Entry:
     """A key.
 
-    :param form: how its value is written.
-    :param default: in TOML; "left out" where leaving it out means something of its own; None where it is required.
+    :param form: the form of its value.
+    :param default: in TOML; "left out" where that has a meaning of its own; None where the key is required.
     """
 
     key: str
@@ -28,7 +28,7 @@ class Entry:
 
 @frozen
 class Section:
-    """A table, by its path, which is "" for the outermost."""
+    """A table and its path, which is "" for the outermost."""
 
     path: str
     doc: str
@@ -36,7 +36,7 @@ class Section:
 
 
 def reference() -> Iterator[Section]:
-    """Every table, in the order in which a file would hold them. Tables are not entries of the one around them."""
+    """All tables, in the order in which a file would hold them. A table is not an entry of the one around it."""
     for path, table in tables():
         entries = (_entry(path, one) for one in attrs.fields(table) if table_in(one.type) is None)
         yield Section(path, inspect.getdoc(table) or "", tuple(entries))

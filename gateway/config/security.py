@@ -1,4 +1,4 @@
-"""What the keys of `application.tls` need of one another, and of the files that they name."""
+"""The checks of `application.tls`: its keys together, and the files that they name."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -13,12 +13,12 @@ TO_ORIGIN = (TlsMode.FULL, TlsMode.STRICT)
 
 
 def certificate_files(certificate: str, key: str | None) -> CertificateFiles:
-    """Where a certificate and its key lie."""
+    """The files of a certificate and its key."""
     return CertificateFiles(Path(certificate), None if key is None else Path(key))
 
 
 def mistakes(path: str, tls: Mapping[str, Any]) -> Iterator[str]:
-    """What is wrong between the keys, as `path: text`.
+    """The mistakes between the keys, as `path: text`.
 
     :param tls: the keys that could be read, or were left out.
     """
@@ -63,7 +63,7 @@ def _needs(path: str, tls: Mapping[str, Any], mode: TlsMode) -> Iterator[str]:
 
 
 def advice(path: str, tls: Tls) -> Iterator[str]:
-    """What of a configuration without mistakes may not be meant, as `path: text`."""
+    """The settings that are no mistake but may not be meant, as `path: text`."""
     for key, chain, private in (
         ("certificate", tls.certificate, tls.key),
         ("origin_certificate", tls.origin_certificate, tls.origin_key),
@@ -75,5 +75,5 @@ def advice(path: str, tls: Tls) -> Iterator[str]:
 
 
 def _on_one_line(text: str) -> str:
-    """The same, whatever is in the names of files."""
+    """The text on one line, even if a file name has a line end."""
     return text if text.isprintable() else json.dumps(text)[1:-1]

@@ -36,7 +36,7 @@ Hook = Callable[[Any, Any], Any]
 
 
 def converter(directory: Path) -> Converter:
-    """Structures a document; relative file names are taken as relative to the directory."""
+    """A converter that structures a document; relative file names are relative to the directory."""
     strict = Converter()
 
     def array(value: object, kind: Any) -> tuple[Any, ...]:
@@ -81,7 +81,7 @@ def converter(directory: Path) -> Converter:
 
         return hook
 
-    # Of the hooks that fit a type, the one registered last is used.
+    # Where several hooks fit a type, the one registered last is used.
     strict.register_structure_hook(bool, lambda value, _: _expected("a boolean", bool, value))
     strict.register_structure_hook(int, lambda value, _: _expected("an integer", int, value))
     strict.register_structure_hook(float, _number)

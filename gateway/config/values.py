@@ -1,4 +1,4 @@
-"""How single values are written. A wrong one raises ValueError; its text is one clause, without the path."""
+"""The forms of single values. A wrong value raises ValueError; its text is one clause, without the path."""
 
 import ipaddress
 import json
@@ -16,8 +16,8 @@ from gateway.ftp.commands import VERBS, Command, Kind
 
 _HOST_PORT = re.compile(r"(?:\[(?P<v6>[^\[\]]+)\]|(?P<host>[^\[\]:]+)):(?P<port>[0-9]{1,5})")
 _PORT_RANGE = re.compile(r"(?P<low>[0-9]{1,5})(?:-(?P<high>[0-9]{1,5}))?")
-# RFC 1123 section 2.1, and the underscore that container networks put into names. An all-numeric last label would
-# be a mistyped IPv4 address. No dot at the end: replies are searched for the origin's name as it stands here.
+# RFC 1123 section 2.1, and the underscore that container networks put into names. A last label of digits alone would
+# be a mistyped IPv4 address. No dot at the end: replies are searched for the origin's name as it is written here.
 _HOSTNAME = re.compile(r"(?=.{1,253}$)(?!(?:.*\.)?[0-9]+$)(?:(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(?:\.(?!$)|$))+")
 _WORD = re.compile(r"[!-~]{1,253}")
 _VERB = re.compile(r"[A-Za-z][A-Za-z0-9]{2,31}")
@@ -26,16 +26,16 @@ _SYSTEMD = re.compile(r"systemd:domain=INET6?:(?:index=[0-9]+|name=[^:]+)")
 
 _MAPPED = IPv6Network("::ffff:0:0/96")  # RFC 4291 section 2.5.5.2
 
-BANNER_BYTES = 500  # with "220 " and CRLF within the 512 bytes that old clients allow a line
+BANNER_BYTES = 500  # bytes; with "220 " and CRLF they fit in the 512 bytes that old clients allow a line
 
 
 @frozen
 class Form:
-    """How a value stands in the TOML, for use within `Annotated`.
+    """The form of a value in the TOML, for use within `Annotated`.
 
-    :param written: the TOML's type, or the type that it is read as before `read` gets it.
-    :param read: makes the value of it; raises ValueError.
-    :param text: what the configuration reference says of it.
+    :param written: the TOML's type, or the type of the argument of `read`.
+    :param read: makes the value; raises ValueError.
+    :param text: the description in the configuration reference.
     """
 
     written: Any
@@ -44,13 +44,13 @@ class Form:
 
 
 def quoted(text: str) -> str:
-    """A string as the TOML writes it: on one line, and cut where it is long."""
+    """A string as TOML writes it: on one line, and cut where it is long."""
     shown = text if len(text) <= 80 else text[:79] + "…"
     return json.dumps(shown, ensure_ascii=not shown.isprintable())
 
 
 def address(text: str) -> Address | None:
-    """The IP address that a text is, if it is one."""
+    """The IP address that a text is; None where it is none."""
     try:
         return ipaddress.ip_address(text)
     except ValueError:
@@ -58,10 +58,10 @@ def address(text: str) -> Address | None:
 
 
 def meet(one: Address | None, other: Address | None) -> bool:
-    """Whether sockets that are bound to these two addresses can want the same port of the same address.
+    """Whether sockets bound to these two addresses can want the same port of the same address.
 
-    None is an address that nobody knows yet: it meets nothing. `::` is not held to meet IPv4 addresses, since that is
-    the system's choice.
+    None is an unknown address, which meets nothing. `::` does not count as meeting IPv4 addresses: the system decides
+    that.
     """
     if one is None or other is None:
         return False
@@ -69,7 +69,7 @@ def meet(one: Address | None, other: Address | None) -> bool:
 
 
 def host(text: str) -> str:
-    """A hostname or an IP address that a connection can be made to."""
+    """A hostname or an IP address to which a connection can be made."""
     found = address(text)
     if found is None:
         if not _HOSTNAME.fullmatch(text):
@@ -83,7 +83,7 @@ def host(text: str) -> str:
 
 @frozen
 class HostPort:
-    """Where a server is: a hostname or an IP address without brackets, and a port from 1 to 65535."""
+    """The place of a server: a hostname or an IP address without brackets, and a port from 1 to 65535."""
 
     host: str
     port: int
@@ -104,7 +104,7 @@ class HostPort:
 
 
 class _Unbound:
-    """Stands in for the reactor: notes what an endpoint would bind, and binds nothing."""
+    """A stand-in for the reactor, which notes what an endpoint would bind, and binds nothing."""
 
     port: int
     backlog: int
@@ -116,7 +116,8 @@ class _Unbound:
 
 @frozen
 class Listening:
-    """What a server endpoint string binds; port 0 is any free port, and both are None where systemd decides."""
+    """The place that a server endpoint string binds; port 0 is any free port, and both are None where systemd
+    decides."""
 
     text: str
     address: Address | None = None
@@ -129,7 +130,7 @@ class Listening:
         if kind == "ssl":
             raise ValueError(f"{quoted(text)} would hide FTP's TLS from the gateway; use tcp with tls.implicit")
         if kind == "systemd":
-            # Twisted would look for the socket at once, and it is there only in the service itself.
+            # Twisted would look for the socket at once, but only the service itself has it.
             if not _SYSTEMD.fullmatch(text):
                 raise ValueError(
                     f"{quoted(text)} must look like systemd:domain=INET:index=0 or systemd:domain=INET:name=ftp"
@@ -151,7 +152,7 @@ class Listening:
 
     def collides(self, other: "Listening") -> bool:
         """Whether the two certainly cannot listen at the same time."""
-        # Listening endpoints are told apart by their text, so that it is never the same, not even for port 0.
+        # Endpoints are told apart by their text: the same text twice always collides, even with port 0.
         if self.text == other.text:
             return True
         return bool(self.port) and self.port == other.port and meet(self.address, other.address)
@@ -203,7 +204,7 @@ def _network(text: str) -> Network:
     except ValueError as error:
         cause = " (bits after its prefix are set)" if "host bits" in str(error) else ""
         raise ValueError(f"{quoted(text)} is not a network like 192.0.2.0/24 or 2001:db8::/32{cause}") from None
-    # What an IPv4 client looks like on a socket of both families; it is an IPv4 client all the same.
+    # An IPv4 client on a socket of both families has such an address, but is an IPv4 client all the same.
     if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
         return IPv4Network((int(network.network_address) & 0xFFFFFFFF, network.prefixlen - _MAPPED.prefixlen))
     return network

@@ -1,4 +1,4 @@
-"""Limits on bandwidth: how many bytes per second data connections may move, and when they may go on."""
+"""The limits on bandwidth: how many bytes per second data connections may move, and when they may go on."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import attrs
 
 from gateway.data.pump import CHUNK
 
-BURST = 0.25  # seconds; an allowance that is not used is kept for that long, and may then be used at once
+BURST = 0.25  # seconds for which an unused allowance is kept; then it may be used at once
 
-# The portion that one flow moves before it waits again. Small portions keep the waits of many flows short; no wait is
-# shorter than a tick, so that a fast flow is not woken up all the time.
+# The bytes that one flow moves before it waits again. Small portions keep the waits of many flows short. No wait is
+# shorter than a tick, so that a fast flow does not wake up all the time.
 _PORTION = 16 * 1024  # bytes
 TICK = 0.01  # seconds
 
 
 @attrs.define(eq=False)
 class Bucket:
-    """A token bucket. Flows take out the bytes that they have already moved, then wait until those are paid for.
+    """A token bucket. A flow takes out the bytes that it has already moved, then waits until they are paid for.
 
-    Each waits for its own portion behind the portions of the others, so they take turns.
+    Each flow waits for its own portion behind the portions of the others, so they take turns.
 
     :param rate: bytes per second.
     :param seconds: the clock.
@@ -28,7 +28,7 @@ class Bucket:
 
     rate: int
     seconds: Callable[[], float] = attrs.field(repr=False)
-    _settled: float = attrs.field(default=float("-inf"), init=False)  # when all that was taken is paid for
+    _settled: float = attrs.field(default=float("-inf"), init=False)  # the time when everything taken is paid for
 
     @property
     def portion(self) -> int:
@@ -36,7 +36,7 @@ class Bucket:
         return int(min(max(min(self.rate * BURST, _PORTION), self.rate * TICK, 1), CHUNK))
 
     def take(self, count: int) -> float:
-        """Takes out ``count`` bytes; returns the seconds to wait now, 0 or less for none."""
+        """Takes out ``count`` bytes; gives the seconds to wait now, 0 or less for none."""
         now = self.seconds()
         self._settled = max(self._settled, now - BURST) + count / self.rate
         return self._settled - now
@@ -54,7 +54,7 @@ class Throttle:
         return min(bucket.portion for bucket in self.buckets)
 
     def take(self, count: int) -> float:
-        """Takes out ``count`` bytes; returns the seconds to wait now, 0 or less for none."""
+        """Takes out ``count`` bytes; gives the seconds to wait now, 0 or less for none."""
         return max(bucket.take(count) for bucket in self.buckets)
 
 
@@ -68,9 +68,9 @@ class Throttles:
 
 @attrs.define
 class Bandwidth:
-    """The bandwidth of one application's data, each direction by itself. Bytes per second; 0 is no limit.
+    """The bandwidth of one application's data, in each direction. Bytes per second; 0 is no limit.
 
-    :param total: of all its sessions together.
+    :param total: the bandwidth of all its sessions together.
     """
 
     total: int
@@ -83,7 +83,7 @@ class Bandwidth:
         return self._bucket(self.total), self._bucket(self.total)
 
     def of_session(self) -> Throttles | None:
-        """The limits of a new session; None where it has none."""
+        """The limits of a new session; None where there are none."""
         if not self.total and not self.per_session:
             return None
         to_client, to_origin = (Throttle((*shared, *self._bucket(self.per_session))) for shared in self._shared)

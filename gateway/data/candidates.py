@@ -1,4 +1,4 @@
-"""Which of the connections that come at a data port is the client's: candidates, their handshakes, their deadline."""
+"""The candidates at a data port: the connections that may be the client's, their handshakes, their deadline."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gateway.machine import Machine
 from gateway.net.leg import Leg
 from gateway.net.tls_leg import Handshake, TLSLeg
 
-_MAX_CANDIDATES = 4  # connections that wait to show whether they are the client's
+_MAX_CANDIDATES = 4  # connections that have not yet shown whether they are the client's
 _NO_HANDSHAKE = "no TLS handshake in time"
 
 
@@ -22,28 +22,28 @@ class Host(Protocol):
     """The channel that awaits its client."""
 
     def client_came(self) -> None:
-        """A connection came that may be the client's."""
+        """Called when a connection came that may be the client's."""
 
     def client_known(self, leg: Leg, address: Address) -> None:
-        """This is the client."""
+        """Called when the client is known."""
 
     def client_refused(self, address: Address, reason: str) -> None:
-        """A connection from the client's address was turned away."""
+        """Called when a connection from the client's address was turned away."""
 
     def client_missing(self, ending: Ending, reason: str = "") -> None:
-        """The client did not come, or nobody who came is the client."""
+        """Called when the client did not come, or no connection was the client's."""
 
     def failed(self) -> None:
-        """An exception was raised while a candidate was served."""
+        """Called when an exception was raised while a candidate was served."""
 
 
 @attrs.define(eq=False)
 class Candidates:
-    """Connections from the client's address; the first that becomes what it has to be is the client.
+    """The connections from the client's address; the first that proves to be the client's is its data connection.
 
-    :param host: hears of nothing any more after ``close``.
-    :param timeout: for the client to come and to be known, in seconds.
-    :param is_held: whether candidates are held until ``begin``; else the transfer need not begin first.
+    :param host: is told nothing any more after ``close``.
+    :param timeout: the seconds for the client to come and to be known.
+    :param is_held: whether candidates are held until ``begin``, the start of the transfer.
     """
 
     reactor: IReactorTime = attrs.field(repr=False)
@@ -61,11 +61,11 @@ class Candidates:
 
     @property
     def held(self) -> bool:
-        """Whether those that come are held until the transfer begins."""
+        """Whether the connections that come are held until the transfer begins."""
         return self._state.state in (Client.AWAITED, Client.ARRIVED)
 
     def wait(self) -> None:
-        """Gives the client its whole time, from now on."""
+        """Restarts the time that the client has."""
         self._stop_timer()
         self._timer = self.reactor.callLater(self.timeout, self._late)
 
@@ -84,7 +84,7 @@ class Candidates:
             self._greet(leg, address)
 
     def begin(self, handshake: Handshake | None) -> None:
-        """Lets those that were held show that they are the client, in this way."""
+        """Lets the held connections show, by this handshake, whether they are the client's."""
         self._state.move(Cause.BEGIN)
         self._handshake = handshake
         self.wait()
@@ -93,11 +93,11 @@ class Candidates:
                 self._greet(leg, address)
 
     def close(self) -> None:
-        """Turns everybody away and awaits nobody any more."""
+        """Turns every connection away, and awaits none any more."""
         self._state.move(Cause.END)
         self._stop_timer()
         self._reset_all()
-        del self.host  # which holds these candidates
+        del self.host  # the host holds these candidates
 
     def _greet(self, leg: Leg, address: Address) -> None:
         if self._handshake is None:

@@ -25,35 +25,35 @@ from gateway.net.tls_leg import Handshake, TLSLeg
 
 
 class Owner(Protocol):
-    """Hears what happens to a channel."""
+    """The owner of a channel, which is told what happens to it."""
 
     def data_listening(self, channel: DataChannel) -> None:
-        """The public port listens."""
+        """Called when the public port listens."""
 
     def data_connected(self, channel: DataChannel) -> None:
-        """The origin's port accepted."""
+        """Called when the origin's port accepted."""
 
     def data_delivered(self, channel: DataChannel, to_client: bool) -> None:
-        """One direction's end of file was handed on, and every byte before it."""
+        """Called when one direction's end of file was handed on, and every byte before it."""
 
     def data_stranger(self, channel: DataChannel, address: Address) -> None:
-        """A connection from an address that is not awaited was turned away."""
+        """Called when a connection from an unexpected address was turned away."""
 
     def data_header_refused(self, channel: DataChannel, address: Address, reason: str) -> None:
-        """A load balancer's connection told in no PROXY header whose it is, and was turned away."""
+        """Called when a load balancer's connection was turned away, since no PROXY header named its client."""
 
     def data_refused(self, channel: DataChannel, address: Address, reason: str) -> None:
-        """A connection from the client's address did not become secure, and was turned away."""
+        """Called when a connection from the client's address did not become secure, and was turned away."""
 
     def data_ended(self, channel: DataChannel, usage: Usage) -> None:
-        """The channel is gone. Called once, and last."""
+        """Called when the channel is gone: once, and last."""
 
 
 @attrs.define(eq=False)
 class DataChannel:
     """One data channel, from ``open`` or ``adopt`` to the owner's ``data_ended``.
 
-    It is the guest of its port, and the host of its candidates and of what relays.
+    It is the guest of its port, and the host of its candidates and of the relaying.
     """
 
     reactor: Reactor = attrs.field(repr=False)
@@ -62,7 +62,7 @@ class DataChannel:
     owner: Owner = attrs.field(repr=False)
     make_pump: Callable[[bool], Pump] = attrs.field(default=best_pump, repr=False)
     lasting = False
-    spoke, busy = 0.0, False  # asked of those that last alone
+    spoke, busy = 0.0, False  # asked only of lasting guests
     _state: Machine[Channel, Cause] = attrs.field(factory=lambda: Machine(CHANNEL, Channel.OPEN), init=False)
     _at_origin: Machine[OriginSide, Cause] = attrs.field(
         factory=lambda: Machine(ORIGIN, OriginSide.UNDIALLED), init=False
@@ -91,11 +91,11 @@ class DataChannel:
         """Bytes that were handed to the origin's socket so far."""
         return self._relaying.to_origin
 
-    # The owner's
+    # Called by the owner
 
     def open(self) -> None:
-        """Listens. Where that fails the channel ends."""
-        self._candidates.wait()  # while the port is awaited, too
+        """Listens at the public port. Where that fails the channel ends."""
+        self._candidates.wait()  # the wait for the port counts, too
         try:
             self.ports.open(self.route.public, self)
         except TooManyPorts:
@@ -104,11 +104,11 @@ class DataChannel:
             self._end(Ending.PORT_UNAVAILABLE, os.strerror(error.errno or 0))
 
     def adopt(self, connection: socket.socket, address: Address) -> None:
-        """In the place of ``open``: takes a client that came to a port of someone else's."""
+        """Takes a client that came to another guest's port; called in the place of ``open``."""
         self.accepted(connection, address)
 
     def dial(self) -> None:
-        """Connects to the origin's port; once is enough."""
+        """Connects to the origin's port. Further calls do nothing."""
         if self._at_origin.state is not OriginSide.UNDIALLED or self._ended:
             return
         route = self.route
@@ -117,11 +117,11 @@ class DataChannel:
         self._dial.start()
 
     def begin(self, secure_client: Handshake | None, to_client: bool | None) -> None:
-        """The transfer begins: the client's leg becomes secure in this way, or stays plain. Once is enough.
+        """Begins the transfer: the client's leg becomes secure in this way, or stays plain. Further calls do nothing.
 
-        A channel whose client may be secure relays nothing before.
+        A channel whose client may be secure relays nothing before that.
 
-        :param to_client: which way the bytes of the transfer go; None where that is not known.
+        :param to_client: the direction of the transfer's bytes; None where that is not known.
         """
         if self._candidates.held:
             self._relaying.client_receives = to_client
@@ -129,18 +129,18 @@ class DataChannel:
             self._candidates.begin(secure_client)
 
     def release(self) -> None:
-        """The transfer is over and whole: from now on the channel's end is no loss."""
+        """Marks the transfer as over and whole: from now on the channel's end is no loss."""
         self._state.move(Cause.RELEASE)
 
     def close(self) -> None:
         """Ends the channel: in order where it was released, else as cut."""
         self._end(Ending.ABORTED)
 
-    # The port's
+    # Called by the port
 
     @property
     def peers(self) -> Network | None:
-        """Whose connections are accepted; None for anyone's."""
+        """The network whose connections are accepted; None for any."""
         return self.route.peers
 
     def is_proxy(self, address: Address) -> bool:
@@ -151,17 +151,18 @@ class DataChannel:
     def dialled(self) -> bool:
         """Whether the origin's port has accepted.
 
-        The kernel knows it before the reactor tells; the origin may have given the port to another session by then.
+        The kernel knows it before the reactor reports it, and the origin may have given the port to another session
+        by then.
         """
         return self._origin is not None or (self._dial is not None and self._dial.connected)
 
     def listening(self) -> None:
-        """The port listens."""
+        """Called when the public port listens."""
         self._candidates.wait()
         self.owner.data_listening(self)
 
     def accepted(self, connection: socket.socket, address: Address) -> None:
-        """A connection came that may be the client's."""
+        """Called when a connection came that may be the client's."""
         try:
             self._candidates.come(Leg(self.reactor, connection), address)
         except Exception:
@@ -169,35 +170,35 @@ class DataChannel:
             raise
 
     def stranger(self, address: Address) -> None:
-        """A connection from another address was turned away."""
+        """Called when a connection from another address was turned away."""
         self.owner.data_stranger(self, address)
 
     def header_refused(self, address: Address, reason: str) -> None:
-        """A load balancer passed on a connection without saying whose."""
+        """Called when a load balancer's connection did not name its client."""
         self.owner.data_header_refused(self, address, reason)
 
     def superseded(self) -> None:
-        """The origin gave its port away."""
+        """Called when the origin gave its port to another session."""
         self._end(Ending.SUPERSEDED)
 
-    # The client's side
+    # Called by the candidates
 
     def client_came(self) -> None:
-        """A connection came that may be the client's."""
+        """Called when a connection came that may be the client's."""
         self.dial()
 
     def client_known(self, leg: Leg, address: Address) -> None:
-        """This is the client."""
+        """Called when the client is known."""
         self._client, self._client_address = leg, address
         self.ports.leave(self.route.public, self)
         self._join()
 
     def client_refused(self, address: Address, reason: str) -> None:
-        """A connection from the client's address was turned away."""
+        """Called when a connection from the client's address was turned away."""
         self.owner.data_refused(self, address, reason)
 
     def client_missing(self, ending: Ending, reason: str = "") -> None:
-        """The client did not come, or nobody who came is the client."""
+        """Called when the client did not come, or no connection was the client's."""
         self._end(ending, reason)
 
     # The origin's side
@@ -211,7 +212,7 @@ class DataChannel:
         answer.failed = self.failed
         try:
             if self.route.header:
-                answer.socket.sendall(self.route.header)  # which the buffer of a new connection has room for
+                answer.socket.sendall(self.route.header)  # fits in the buffer of a new connection
         except OSError as error:
             self._end(Ending.ORIGIN_UNREACHABLE, os.strerror(error.errno or 0))
             return
@@ -231,7 +232,7 @@ class DataChannel:
         self._at_origin.move(Cause.SECURED)
         self._join()
 
-    # Both
+    # Both sides
 
     def _join(self) -> None:
         if self._client is None or self._origin is None or self._at_origin.state is not OriginSide.READY:
@@ -240,15 +241,15 @@ class DataChannel:
         self._relaying.join(self._client, self._origin)
 
     def delivered(self, to_client: bool) -> None:
-        """One direction's end of file was handed on, and every byte before it."""
+        """Called when one direction's end of file was handed on, and every byte before it."""
         self.owner.data_delivered(self, to_client)
 
     def relayed(self, ending: Ending) -> None:
-        """Nothing more is relayed."""
+        """Called when nothing more is relayed."""
         self._end(ending)
 
     def failed(self) -> None:
-        """An exception was raised while one of the channel's sockets was served; it is in the log."""
+        """Called when an exception, now in the log, was raised while one of the channel's sockets was served."""
         self._end(Ending.INTERNAL_ERROR)
 
     @property

@@ -9,17 +9,17 @@ import attrs
 from gateway.data.pump import Pump
 from gateway.net.leg import Leg
 
-# One event may fill the pump this many times before the reactor's other sockets have their turn.
+# The number of times that one event may fill the pump before the reactor's other sockets have their turn.
 _ROUNDS = 4
 
 
 @attrs.define(eq=False)
 class Flow:
-    """One direction: moves bytes from ``source`` to ``sink`` until the source ends; passes its FIN on behind them.
+    """One direction: moves bytes from ``source`` to ``sink`` until the source ends, then passes its FIN on.
 
     :param progress: called after every event that moved bytes.
-    :param delivered: called once: every byte and the FIN were handed to the sink's socket.
-    :param broken: called once with the leg that broke, if one does.
+    :param delivered: called once, when every byte and the FIN were handed to the sink's socket.
+    :param broken: called at most once, with the leg that broke.
     """
 
     source: Leg
@@ -29,8 +29,8 @@ class Flow:
     delivered: Callable[[], None] = attrs.field(repr=False)
     broken: Callable[[Leg], None] = attrs.field(repr=False)
     bytes: int = attrs.field(default=0, init=False)
-    ended: bool = attrs.field(default=False, init=False)  # the source, and every byte before its end was handed on
-    done: bool = attrs.field(default=False, init=False)  # its end was handed on as well
+    ended: bool = attrs.field(default=False, init=False)  # the source ended, and all its bytes were handed on
+    done: bool = attrs.field(default=False, init=False)  # the end was handed on as well
     _finishing: bool = attrs.field(default=False, init=False)
 
     def start(self) -> None:
@@ -58,7 +58,7 @@ class Flow:
                 self.source.watch_reads(False)
                 self.sink.watch_writes(True)
                 return
-        self.source.watch_reads(True)  # a TLS leg may hold bytes that its socket no longer tells of
+        self.source.watch_reads(True)  # a TLS leg may hold bytes that its socket no longer reports
 
     def _writable(self) -> None:
         if self._finishing:
@@ -68,7 +68,7 @@ class Flow:
             self.source.watch_reads(True)
 
     def _drain(self) -> bool:
-        """Gives the sink what it takes; False where it is broken."""
+        """Gives the sink as much as it takes; False where the sink is broken."""
         try:
             while self.pump.pending:
                 self.bytes += self.pump.drain(self.sink)

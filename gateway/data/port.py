@@ -1,8 +1,8 @@
-"""The data ports that listen, each only while a client is awaited.
+"""The listening data ports; each listens only while a client is awaited.
 
-An origin may give a port out again as soon as it has accepted there, while the client that was told of it first is
-still on its way to the gateway. So clients share a port if their addresses tell them apart; one that could be taken
-for another waits until that one came, or its time is over.
+An origin may give a port out again as soon as it has accepted there, while the first client is still on its way to
+the gateway. So clients share a port if their addresses tell them apart; a client that could be mistaken for another
+waits until the other has come, or its time is over.
 """
 
 from __future__ import annotations
@@ -22,67 +22,67 @@ from gateway.net.reception import Reception, contained
 
 Connection = socket.socket  # the class below has an attribute of the module's name
 
-_BACKLOG = 128  # connections that wait to be accepted; strangers may come by the dozen
-_PAUSE = 0.1  # seconds; a port that could not accept tries again then
+_BACKLOG = 128  # connections waiting to be accepted; strangers may come by the dozen
+_PAUSE = 0.1  # seconds until a port that could not accept tries again
 
 
 class Guest(Protocol):
-    """One that awaits a client at a data port."""
+    """The one at a data port that awaits a client there."""
 
     @property
     def peers(self) -> Network | None:
-        """Whose connections are accepted; None for anyone's."""
+        """The network whose connections are accepted; None for any."""
 
     @property
     def dialled(self) -> bool:
-        """Whether the origin's port that this one stands for has accepted already."""
+        """Whether the origin's port that this one stands for has already accepted."""
 
     @property
     def lasting(self) -> bool:
-        """Whether it awaits any number of connections: all those that no other guest here awaits."""
+        """Whether it awaits any number of connections, namely all that no other guest of the port awaits."""
 
     @property
     def spoke(self) -> float:
-        """When its session last said anything: among those that last, that one has asked for the connection."""
+        """The time when its session last said anything; the lasting guest with the latest one gets the connection."""
 
     @property
     def busy(self) -> bool:
-        """Whether its session has a data connection, and so has hardly asked for another."""
+        """Whether its session already has a data connection, and so has hardly asked for another."""
 
     def listening(self) -> None:
-        """The port listens."""
+        """Called when the port listens."""
 
     def accepted(self, connection: socket.socket, address: Address) -> None:
-        """Somebody whom it accepts came; once that is its client, the guest has to leave.
+        """Called when a connection came that it accepts; once that is its client's, the guest has to leave.
 
         Where it raises an exception, it has closed the connection, or done nothing with it.
         """
 
     def stranger(self, address: Address) -> None:
-        """A connection from an address that is not awaited was closed."""
+        """Called when a connection from an unexpected address was closed."""
 
     def is_proxy(self, address: Address) -> bool:
         """Whether connections from this address begin with a PROXY header."""
 
     def header_refused(self, address: Address, reason: str) -> None:
-        """A connection from such an address was closed: it did not tell whose it is."""
+        """Called when a connection from such an address was closed because of its header."""
 
     def superseded(self) -> None:
-        """The origin gave the port to another session; the port no longer listens for this guest."""
+        """Called when the origin gave the port to another session; the port no longer listens for this guest."""
 
 
 class Ports(Protocol):
-    """The data ports of all sessions: of this process, or of several that share them."""
+    """The data ports of all sessions, in this process or in several that share them."""
 
     def open(self, place: SocketAddress, guest: Guest) -> None:
-        """Listens at ``place`` for ``guest``, whose ``listening`` is called once that is so: now or later.
+        """Listens at ``place`` for ``guest``, and calls its ``listening`` then, now or later.
 
-        :raises TooManyPorts: where it would be one more than may listen.
+        :raises TooManyPorts: where no more ports may listen.
         :raises OSError: where the port cannot be bound.
         """
 
     def leave(self, place: SocketAddress, guest: Guest) -> None:
-        """``guest`` awaits nobody any more. It may leave more than once."""
+        """Awaits nobody for ``guest`` any more. A guest may leave more than once."""
 
 
 def _confusable(one: Guest, other: Guest) -> bool:
@@ -94,14 +94,14 @@ def _confusable(one: Guest, other: Guest) -> bool:
 
 
 class TooManyPorts(OSError):
-    """As many data ports listen as may."""
+    """The refusal of one more listening port: the limit is reached."""
 
 
 @attrs.define(eq=False)
 class DataPorts:
-    """The data ports of one process that listen now: `Ports` where it is the only one.
+    """The listening data ports of one process: the `Ports` of a gateway with a single one.
 
-    :param limit: how many they may be; 0 is no limit.
+    :param limit: the most ports that listen at once; 0 is no limit.
     """
 
     reactor: Reactor = attrs.field(repr=False)
@@ -109,10 +109,11 @@ class DataPorts:
     _ports: dict[SocketAddress, _Port] = attrs.field(factory=dict, init=False)
 
     def open(self, place: SocketAddress, guest: Guest) -> None:
-        """Listens at ``place`` for ``guest``; its ``listening`` is called, now or when a guest it could be taken for
-        has left.
+        """Listens at ``place`` for ``guest``, and calls its ``listening``: now, or when a guest with which it could
+        be
+        confused has left.
 
-        :raises TooManyPorts: where it would be one more than may listen.
+        :raises TooManyPorts: where no more ports may listen.
         :raises OSError: where the port cannot be bound.
         """
         port = self._ports.get(place)
@@ -124,13 +125,13 @@ class DataPorts:
         port.enter(guest)
 
     def leave(self, place: SocketAddress, guest: Guest) -> None:
-        """``guest`` awaits nobody any more."""
+        """Awaits nobody for ``guest`` any more."""
         port = self._ports.get(place)
         if port is not None:
             port.leave(guest)
 
     def forget(self, place: SocketAddress) -> None:
-        """The port at ``place`` was closed."""
+        """Forgets the port at ``place``, which was closed."""
         del self._ports[place]
 
 
@@ -168,7 +169,7 @@ class _Port:
                 self.queue.remove(guest)
                 self.guests.append(guest)
                 guest.listening()
-        if not self.guests and self.fileno() >= 0:  # a guest that left as soon as it was let in has closed it already
+        if not self.guests and self.fileno() >= 0:  # a guest that left during its `listening` has closed it already
             if self.pause is None:
                 self.owner.reactor.removeReader(self)
             else:
@@ -185,7 +186,7 @@ class _Port:
         self.pause = None
         self.owner.reactor.addReader(self)
 
-    # What the reactor asks for
+    # Called by the reactor
 
     def fileno(self) -> int:
         return self.socket.fileno()
@@ -193,12 +194,15 @@ class _Port:
     def logPrefix(self) -> str:
         return "data port"
 
+    def doWrite(self) -> None:
+        """Nothing: the reactor may still tell of the socket that had the descriptor before."""
+
     def doRead(self) -> None:
         try:
             connection, name = self.socket.accept()
         except (BlockingIOError, ConnectionAbortedError):  # the client is gone again
             return
-        except OSError:  # out of descriptors, say: the client stays in line, and the reactor would ask at every turn
+        except OSError:  # out of descriptors, say: the client stays in line, but the reactor must not ask each turn
             self.owner.reactor.removeReader(self)
             self._rest()
             return
@@ -214,7 +218,7 @@ class _Port:
             self.reception = Reception(self.owner.reactor)
         self.reception.receive(connection, peer, self)
 
-    # What the reception asks for
+    # Called by the reception
 
     def introduced(self, connection: Connection, peer: SocketAddress, ends: ProxyInfo | None) -> None:
         with contained(connection):
@@ -232,7 +236,8 @@ class _Port:
         self.guests[0].stranger(address)
 
     def connectionLost(self, reason: Failure) -> None:
-        """A listening socket is not lost: the reactor dropped it behind an exception, which is in the log."""
+        """Goes on after an exception, which is in the log: the reactor dropped the listening socket, but it is not
+        lost."""
         self._rest()
 
 

@@ -1,6 +1,6 @@
 """Pumps: they carry bytes from one leg to another without blocking.
 
-A pump is filled only when it is empty. So it holds one fill at the most, and a source is not read while its sink is
+A pump is filled only when it is empty. So it holds one fill at most, and a source is not read while its sink is
 slow.
 """
 
@@ -16,12 +16,12 @@ import attrs
 
 from gateway.net.leg import Leg
 
-CHUNK = 1024 * 1024  # of one splice; also what a pipe holds, where the system allows it
-BUFFER = 256 * 1024  # of one recv_into
+CHUNK = 1024 * 1024  # bytes in one splice; a pipe holds as many, where the system allows it
+BUFFER = 256 * 1024  # bytes in one recv_into
 
 
 class Pump(Protocol):
-    """Bytes on their way in one direction."""
+    """A pump, which holds the bytes on their way in one direction."""
 
     @property
     def pending(self) -> int:
@@ -29,20 +29,20 @@ class Pump(Protocol):
 
     @property
     def held(self) -> bool:
-        """Whether the pump takes nothing now, whatever the source has."""
+        """Whether the pump takes nothing now, even if the source has bytes."""
 
     def fill(self, source: Leg, most: int = CHUNK) -> int:
-        """Takes up to ``most`` bytes from the source; returns how many, 0 at its end.
+        """Takes up to ``most`` bytes from the source; gives their number, 0 at its end.
 
         :raises BlockingIOError: where the source has nothing now.
-        :raises OSError: where it is broken.
+        :raises OSError: where the source is broken.
         """
 
     def drain(self, sink: Leg) -> int:
-        """Hands the sink as much as it takes; returns how many bytes.
+        """Hands the sink as much as it takes; gives the number of bytes.
 
         :raises BlockingIOError: where the sink takes nothing now.
-        :raises OSError: where it is broken.
+        :raises OSError: where the sink is broken.
         """
 
     def close(self) -> None:
@@ -51,7 +51,7 @@ class Pump(Protocol):
 
 @attrs.define
 class CopyPump:
-    """Copies through one buffer that all pumps share. Works on every system."""
+    """A pump that copies through one buffer, which all pumps share. It works on every system."""
 
     held = False
     _rest: memoryview = attrs.field(default=memoryview(b""), init=False, repr=False)
@@ -75,7 +75,7 @@ class CopyPump:
         return sent
 
     def _keep(self, rest: memoryview) -> None:
-        # At the next event the shared buffer is another pump's: copy out the bytes that the sink did not take.
+        # Another pump uses the shared buffer at the next event: copy the bytes out that the sink did not take.
         self._rest = rest if rest.obj is not _SHARED else memoryview(bytes(rest))
 
     def close(self) -> None:
@@ -87,7 +87,7 @@ _SHARED = bytearray(BUFFER)
 
 @attrs.define
 class SplicePump:
-    """Moves the bytes inside the kernel, through a pipe (splice(2)); Linux alone."""
+    """A pump that moves the bytes inside the kernel, through a pipe (splice(2)); Linux only."""
 
     held = False
     pending: int = attrs.field(default=0, init=False)
@@ -95,9 +95,9 @@ class SplicePump:
 
     @_pipe.default
     def _new_pipe(self) -> tuple[int, int]:
-        """Raises OSError where the process has no descriptors left."""
+        """Makes a pipe. Raises OSError where the process has no descriptors left."""
         pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        # The system may hold an unprivileged user's pipes to a smaller size: slower, but as right.
+        # The system may limit an unprivileged user's pipes to a smaller size: slower, but equally correct.
         with contextlib.suppress(OSError):
             fcntl.fcntl(pipe[1], fcntl.F_SETPIPE_SZ, CHUNK)
         return pipe
@@ -128,7 +128,7 @@ if sys.platform == "linux":
 
 @attrs.define
 class GrowingPump:
-    """Copies a small stream, and splices one that turns out to be large: a pipe costs more than a few copies do."""
+    """A pump that copies a small stream, and splices a large one: a pipe costs more than a few copies do."""
 
     held = False
     _copied: int = attrs.field(default=0, init=False)
@@ -154,7 +154,7 @@ class GrowingPump:
 
 
 def best_pump(plain: bool) -> Pump:
-    """The fastest pump of this system for two legs.
+    """The fastest pump of this system between two legs.
 
     :param plain: whether both are plain sockets.
     """

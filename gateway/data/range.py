@@ -1,6 +1,6 @@
 """A whole range of data ports, open to one client's address for as long as its session lives.
 
-For sessions whose replies cannot be read: which port the client will be told of is not known.
+For sessions whose replies cannot be read: the gateway does not know the port that the client will be told.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ class Owner(Protocol):
 
     @property
     def peers(self) -> Network | None:
-        """Whose connections are accepted; None for anyone's."""
+        """The network whose connections are accepted; None for any."""
 
     @property
     def spoke(self) -> float:
-        """When the session last said anything."""
+        """The time when the session last said anything."""
 
     @property
     def busy(self) -> bool:
@@ -34,13 +34,13 @@ class Owner(Protocol):
         """Whether connections from this address begin with a PROXY header."""
 
     def came(self, port: int, connection: socket.socket, address: Address) -> None:
-        """A connection came."""
+        """Called when a connection came."""
 
     def stranger(self, port: int, address: Address) -> None:
-        """A connection from an address that is not awaited was closed."""
+        """Called when a connection from an unexpected address was closed."""
 
     def header_refused(self, port: int, address: Address, reason: str) -> None:
-        """A connection was closed that did not tell whose it is."""
+        """Called when a connection was closed that did not name its client."""
 
 
 @attrs.define(eq=False)
@@ -54,12 +54,12 @@ class OpenPort:
 
     @property
     def peers(self) -> Network | None:
-        """Whose connections are accepted; None for anyone's."""
+        """The network whose connections are accepted; None for any."""
         return self.owner.peers
 
     @property
     def spoke(self) -> float:
-        """When the session last said anything."""
+        """The time when the session last said anything."""
         return self.owner.spoke
 
     @property
@@ -68,14 +68,14 @@ class OpenPort:
         return self.owner.busy
 
     def listening(self) -> None:
-        """The port listens. Nobody waits for that: the client learns of the port from the origin."""
+        """Does nothing: the client learns of the port from the origin."""
 
     def accepted(self, connection: socket.socket, address: Address) -> None:
-        """A connection came."""
+        """Called when a connection came."""
         self.owner.came(self.port, connection, address)
 
     def stranger(self, address: Address) -> None:
-        """A connection from another address was closed."""
+        """Called when a connection from another address was closed."""
         self.owner.stranger(self.port, address)
 
     def is_proxy(self, address: Address) -> bool:
@@ -83,23 +83,23 @@ class OpenPort:
         return self.owner.is_proxy(address)
 
     def header_refused(self, address: Address, reason: str) -> None:
-        """A connection was closed that did not tell whose it is."""
+        """Called when a connection was closed that did not name its client."""
         self.owner.header_refused(self.port, address, reason)
 
     def superseded(self) -> None:
-        """Cannot be: it stands for whatever session the client has."""
+        """Does nothing: a lasting guest is never superseded."""
 
 
 @attrs.define(eq=False)
 class OpenRange:
-    """Data ports at one local address."""
+    """The data ports at one local address."""
 
     ports: Ports = attrs.field(repr=False)
     host: str
     _guests: dict[SocketAddress, OpenPort] = attrs.field(factory=dict, init=False, repr=False)
 
     def open(self, numbers: Iterable[int], owner: Owner) -> list[int]:
-        """Listens at all of them for the owner, until ``close``; gives those that cannot be bound."""
+        """Listens at all numbers for the owner, until ``close``; gives those that cannot be bound."""
         missing = []
         for number in numbers:
             place, guest = (self.host, number), OpenPort(number, owner)

@@ -1,4 +1,4 @@
-"""Two flows between the two legs of a data channel: when they stall, and whose end broke."""
+"""The two flows between the legs of a data channel: when they stall, and whose end broke."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ class Host(Protocol):
     """The channel that relays."""
 
     def delivered(self, to_client: bool) -> None:
-        """One direction's end of file was handed on, and every byte before it."""
+        """Called when one direction's end of file was handed on, and every byte before it."""
 
     def relayed(self, ending: Ending) -> None:
-        """Nothing more is relayed."""
+        """Called when nothing more is relayed."""
 
     def failed(self) -> None:
-        """An exception was raised while one of the legs was served."""
+        """Called when an exception was raised while one of the legs was served."""
 
 
 @attrs.define(eq=False)
 class Relaying:
-    """Moves bytes both ways, from ``join`` until both directions are done, one leg broke, or neither moves.
+    """The relaying both ways, from ``join`` until both directions are done, one leg broke, or neither moves.
 
-    :param host: hears of nothing any more after ``close``.
-    :param stall_timeout: seconds without a byte.
-    :param throttles: what limits the bandwidth; None where nothing does.
-    :param make_pump: makes a pump, given whether both legs are plain.
+    :param host: is told nothing any more after ``close``.
+    :param stall_timeout: the seconds without a byte after which it ends.
+    :param throttles: the limits on the bandwidth; None for none.
+    :param make_pump: makes a pump; its argument says whether both legs are plain.
     :param client_receives: whether the transfer's bytes go to the client; None where that is not known.
     """
 
@@ -54,16 +54,16 @@ class Relaying:
 
     @property
     def to_client(self) -> int:
-        """Bytes that were handed to the client's socket."""
+        """The number of bytes that were handed to the client's socket."""
         return 0 if self._to_client is None else self._to_client.bytes
 
     @property
     def to_origin(self) -> int:
-        """Bytes that were handed to the origin's socket."""
+        """The number of bytes that were handed to the origin's socket."""
         return 0 if self._to_origin is None else self._to_origin.bytes
 
     def watch(self) -> None:
-        """From now on something has to move."""
+        """Starts the stall timeout: from now on bytes have to move."""
         self._progress()
         if self._timer is None:
             self._timer = self.reactor.callLater(self.stall_timeout, self._look)
@@ -80,14 +80,14 @@ class Relaying:
         to_origin.start()
 
     def close(self) -> None:
-        """Relays nothing any more. The legs are the host's to close."""
+        """Ends the relaying. The host closes the legs."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         for flow in (self._to_client, self._to_origin):
             if flow is not None:
                 flow.pump.close()
         self._to_client = self._to_origin = None
-        del self.host  # which holds this object, as the flows do
+        del self.host  # the host holds this object, and so do the flows
 
     def _flow(self, source: Leg, sink: Leg, to_client: bool) -> Flow:
         plain = not isinstance(source, TLSLeg) and not isinstance(sink, TLSLeg)
@@ -102,7 +102,7 @@ class Relaying:
 
     def _look(self) -> None:
         if any(flow is not None and flow.pump.held for flow in (self._to_client, self._to_origin)):
-            self._progress()  # it is the gateway that moves nothing now
+            self._progress()  # the gateway holds the bytes back now
         left = self._moved + self.stall_timeout - self.reactor.seconds()
         if left > 0:
             self._timer = self.reactor.callLater(left, self._look)
@@ -111,7 +111,7 @@ class Relaying:
 
     def _delivered(self, to_client: bool) -> None:
         self.host.delivered(to_client)
-        flows = (self._to_client, self._to_origin)  # which are gone where the host has ended
+        flows = (self._to_client, self._to_origin)  # None where the host has ended
         if all(flow is not None and flow.done for flow in flows):
             self.host.relayed(Ending.COMPLETE)
 
@@ -119,7 +119,7 @@ class Relaying:
         assert self._to_client is not None and self._to_origin is not None
         to_client, to_origin = self._to_client, self._to_origin
         of_client = leg is to_client.sink
-        # A client that knows a file's size, from the 150 say, may close as soon as it has it all.
+        # A client that knows a file's size, perhaps from the 150, may close as soon as it has everything.
         left_early = of_client and to_client.ended and not to_client.done
         if left_early and (to_origin.done or not to_client.bytes):
             to_client.done = True
@@ -129,9 +129,9 @@ class Relaying:
         from_it, to_it = (to_origin, to_client) if of_client else (to_client, to_origin)
         sent_all = from_it.done and not to_it.bytes
         receives = self.client_receives in (None, of_client)
-        # By TLS's own word alone: a reset may have taken away bytes that the socket had.
+        # Only TLS's own end of file counts: a reset may have taken away bytes that the socket had.
         got_all = receives and to_it.done and not from_it.bytes and isinstance(leg, TLSLeg)
-        if sent_all or got_all:  # a side that goes without a farewell then cuts nothing
+        if sent_all or got_all:  # then a side that goes without a farewell cuts nothing
             self.host.relayed(Ending.COMPLETE)
         else:
             self.host.relayed(Ending.CLIENT_RESET if of_client else Ending.ORIGIN_RESET)

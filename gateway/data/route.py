@@ -1,4 +1,4 @@
-"""Where a data channel leads, and by which rules."""
+"""The route of a data channel: where it leads, and by which rules."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from gateway.net.tls_leg import Handshake
 
 @attrs.frozen
 class Route:
-    """The way of one data channel. Times in seconds.
+    """The route of one data channel. Times in seconds.
 
     :param public: the local address and port that the client is told of.
     :param origin: the origin's address and port.
-    :param source: the local address that the origin is dialled from, the same as its control connection's.
-    :param peers: whose connections are accepted; None for anyone's.
+    :param source: the local address that dials the origin, the same as the control connection's.
+    :param peers: the network whose connections are accepted; None for any.
     :param is_proxy: whether connections from an address begin with a PROXY header.
     :param header: the PROXY header that the origin is sent first; b"" for none.
-    :param throttles: what limits its bandwidth; None where nothing does.
-    :param secure_origin: how the origin's leg becomes secure; None where it stays plain.
+    :param throttles: the limits on its bandwidth; None for none.
+    :param secure_origin: the handshake of the origin's leg; None where it stays plain.
     :param secure_client: whether the client's leg may be asked to become secure.
     """
 

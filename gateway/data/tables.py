@@ -11,7 +11,7 @@ from gateway.machine import Name
 
 
 class Cause(Name):
-    """Moves a machine. The value is what the diagrams say."""
+    """The causes that move a machine. The diagrams show the value."""
 
     CAME = "a connection that may be the client's"
     BEGIN = "transfer begins"
@@ -25,7 +25,7 @@ class Cause(Name):
 
 
 class Client(Name):
-    """The search for the client among those that come at the port."""
+    """The states of the search for the client among the connections at the port."""
 
     AWAITED = "awaited"
     ARRIVED = "came, held until the transfer begins"
@@ -35,7 +35,7 @@ class Client(Name):
 
 
 class OriginSide(Name):
-    """The way to the origin's data port."""
+    """The states of the way to the origin's data port."""
 
     UNDIALLED = "not dialled"
     DIALLING = "dialling"
@@ -44,7 +44,7 @@ class OriginSide(Name):
 
 
 class Channel(Name):
-    """The channel between the two."""
+    """The states of the channel between the two."""
 
     OPEN = "open: a leg is missing"
     RELAYING = "relaying"

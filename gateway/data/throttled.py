@@ -14,9 +14,9 @@ from gateway.net.leg import Leg
 
 @attrs.define(eq=False)
 class ThrottledPump:
-    """Reports "nothing to read" for a source over its allowance, and stops watching it until the bucket refills.
+    """A pump that reports "nothing to read" for a source over its allowance, until the bucket refills.
 
-    Bytes that are not read stay in the source's socket, and TCP slows its sender down.
+    Meanwhile the source is not watched. Its bytes stay in its socket, and TCP slows the sender down.
 
     :param waited: called at the end of each wait.
     """
@@ -29,7 +29,7 @@ class ThrottledPump:
 
     @property
     def pending(self) -> int:
-        """How many bytes were taken from the source and not yet given to the sink."""
+        """The number of bytes that were taken from the source and not yet given to the sink."""
         return self.pump.pending
 
     @property
@@ -38,7 +38,7 @@ class ThrottledPump:
         return self._timer is not None
 
     def fill(self, source: Leg, most: int = CHUNK) -> int:
-        """Takes from the source, as far as the bandwidth allows now."""
+        """Takes bytes from the source, as far as the bandwidth allows now."""
         if self._timer is not None:
             source.watch_reads(False)
             raise BlockingIOError
@@ -62,5 +62,5 @@ class ThrottledPump:
     def _go_on(self, source: Leg) -> None:
         self._timer = None
         self.waited()
-        if not self.pending:  # else the source is read once the sink took that
+        if not self.pending:  # else the source is read once the sink took the rest
             source.watch_reads(True)

@@ -1,4 +1,4 @@
-"""What became of a data channel."""
+"""The usage of a data channel: its bytes, its duration, and how it ended."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from gateway.addresses import Address
 
 
 class Ending(enum.Enum):
-    """How a data channel ended. The value is what events and the log say."""
+    """The ways in which a data channel ends. Events and the log carry the value."""
 
-    COMPLETE = "complete"  # both sides ended, or the one that carried the transfer did and the session went on
+    COMPLETE = "complete"  # both sides ended, or the one that carried the transfer ended and the session went on
     CLIENT_RESET = "client reset"
     ORIGIN_RESET = "origin reset"
     NO_CLIENT = "client did not come"
@@ -29,13 +29,13 @@ class Ending(enum.Enum):
 
 @attrs.frozen
 class Usage:
-    """A data channel that has ended.
+    """The usage of a data channel that has ended.
 
     :param client: the address that connected; None where nobody did.
-    :param to_client: bytes that were handed to the client's socket.
-    :param to_origin: the same, to the origin's.
-    :param duration: seconds from its opening.
-    :param reason: why, where a connection or a port failed.
+    :param to_client: the bytes that were handed to the client's socket.
+    :param to_origin: the bytes that were handed to the origin's socket.
+    :param duration: the seconds since its opening.
+    :param reason: the reason where a connection or a port failed.
     """
 
     ending: Ending

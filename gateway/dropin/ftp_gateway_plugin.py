@@ -1,4 +1,4 @@
-"""Announces the plugin to twistd, which imports this file at every run: so it imports nothing else."""
+"""The plugin's announcement to twistd, which imports this file at every run: so it imports nothing else."""
 
 from twisted.application.service import ServiceMaker
 

@@ -10,7 +10,7 @@ from ipaddress import IPv4Address
 
 from gateway.ftp.replies import Reply
 
-# RFC 1123 section 4.1.2.6: the text may be anything, parentheses included or not; the six numbers are what counts.
+# RFC 1123 section 4.1.2.6: the text may be anything, with parentheses or without; only the six numbers count.
 _HOST_PORT = re.compile(
     rb"(?<![0-9,])[0-9]{1,3}(?:,[0-9]{1,3}){3},(?P<high>[0-9]{1,3}),(?P<low>[0-9]{1,3})(?![0-9,])"
 )
@@ -19,7 +19,7 @@ _EXTENDED = re.compile(rb"\((?P<d>[!-/:-~])(?P=d)(?P=d)(?P<port>[0-9]{1,5})(?P=d
 
 
 def parse_227(reply: Reply) -> int | None:
-    """The port of a 227, or None where the reply is no well-formed one in a single line."""
+    """The port of a 227, or None where the reply is malformed or has several lines."""
     if reply.multi_line:
         return None
     match = _HOST_PORT.search(reply.lines[0], 4)
@@ -36,7 +36,7 @@ def render_227(host: IPv4Address, port: int) -> Reply:
 
 
 def parse_229(reply: Reply) -> int | None:
-    """The port of a 229, or None where the reply is no well-formed one in a single line."""
+    """The port of a 229, or None where the reply is malformed or has several lines."""
     if reply.multi_line:
         return None
     match = _EXTENDED.search(reply.lines[0], 4)

@@ -1,6 +1,6 @@
 """Commands: their syntax (RFC 959 section 5.3) and the table of the known verbs.
 
-The table is RFC 5797's registry and the extensions in common use. What it does not hold is not relayed.
+The table is RFC 5797's registry and the extensions in common use. A verb that it does not hold is not relayed.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ import re
 
 import attrs
 
-# No reading of a line by the origin may differ from ours: white space before the verb and a tab behind it are
-# normalised, and all that follows one separator belongs to the argument (RFC 2640 section 3.2).
+# The origin must read a line exactly as we do: white space before the verb and a tab behind it are normalised, and
+# everything behind one separator belongs to the argument (RFC 2640 section 3.2).
 _COMMAND = re.compile(rb"[ \t]*(?P<verb>[^ \t]+)(?:[ \t](?P<argument>.*))?", re.DOTALL)
 
-# What speaks here first when it takes this port for another protocol's (ALPACA, CVE-2021-3618).
+# The first words of a client that takes this port for another protocol's (ALPACA, CVE-2021-3618).
 _FOREIGN_VERBS = frozenset(b"GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH PRI HOST: HELO EHLO LHLO".split())
-# A date, or a date and a time, before the path of MDTM: vsftpd and Serv-U set the file's time to that. These are the
-# forms that vsftpd takes for one, whatever their characters behind the first.
+# A date, or a date and a time, before the path of MDTM: vsftpd and Serv-U set the file's time to that. vsftpd takes
+# these forms for one, whatever characters follow the first.
 _TIME_AND_PATH = re.compile(rb" *[0-9][^ ]{7}(?:[^ ]{6}(?:[.+-][^ ]*)?)? ")
-TLS_ALERT, TLS_HANDSHAKE = 0x15, 0x16  # the record types that TLS begins with, a ClientHello with the second
+TLS_ALERT, TLS_HANDSHAKE = 0x15, 0x16  # the record types that TLS begins with; a ClientHello is of the second
 
 
 @attrs.frozen
@@ -45,34 +45,34 @@ class Command:
 
     @property
     def writes(self) -> bool:
-        """Whether it changes what the origin stores, as far as the gateway knows its verb."""
+        """Whether the command changes what the origin stores, as far as the gateway knows its verb."""
         if self.verb == b"MDTM":
             return _TIME_AND_PATH.match(self.argument or b"") is not None
         return self.verb in VERBS and VERBS[self.verb].writes
 
     @property
     def foreign(self) -> bool:
-        """Whether this is how another protocol's client begins (HTTP, SMTP)."""
+        """Whether another protocol's client (HTTP, SMTP) begins like this."""
         return self.verb in _FOREIGN_VERBS
 
 
 class Kind(enum.Enum):
-    """What the gateway must know of a verb."""
+    """The kind of a verb: all that the gateway must know of it."""
 
     PLAIN = enum.auto()
     ACTIVE = enum.auto()  # names an address for the origin to dial
     HIDING = enum.auto()  # could carry an address past the gateway
     PASSIVE = enum.auto()
     TLS = enum.auto()
-    TO_CLIENT = enum.auto()  # a transfer, and which way its bytes go
+    TO_CLIENT = enum.auto()  # a transfer, by the direction of its bytes
     TO_ORIGIN = enum.auto()
 
 
 @attrs.frozen
 class Verb:
-    """One row of the table.
+    """One verb's row in the table.
 
-    :param writes: whether it changes what the origin stores.
+    :param writes: whether the verb changes what the origin stores.
     """
 
     kind: Kind = Kind.PLAIN
@@ -80,7 +80,7 @@ class Verb:
 
     @property
     def transfers(self) -> bool:
-        """Whether it moves bytes over a data connection."""
+        """Whether the verb moves bytes over a data connection."""
         return self.kind in (Kind.TO_CLIENT, Kind.TO_ORIGIN)
 
 

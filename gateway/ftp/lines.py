@@ -1,7 +1,7 @@
 """Lines of the control connection (RFC 959 section 5.3: each ends in CRLF), under a limit.
 
-A reader is fed whatever arrives and gives one line at a time, so that its owner can stop between any two: what is not
-asked for stays here, and no more of it than one read and one line.
+A reader is fed any bytes and gives one line at a time, so that its owner can stop between any two lines. It holds
+no more than one read and one line.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import attrs
 
 
 class Unclean(enum.Enum):
-    """Why a line was dropped."""
+    """The reason why a line was dropped."""
 
     TOO_LONG = "line too long"
     NUL = "NUL in a line"
@@ -21,9 +21,9 @@ class Unclean(enum.Enum):
 
 @attrs.define
 class LineReader:
-    """Splits a stream into lines; a bare LF ends a line as well as CRLF does.
+    """A stream of bytes, split into lines; a bare LF ends a line as well as CRLF does.
 
-    :param limit: the longest line, in bytes, its end of line not counted.
+    :param limit: the longest line, in bytes, without its end.
     :param waiting: whether there may be a line: bytes came since there was none.
     """
 
@@ -34,18 +34,18 @@ class LineReader:
     _overflowing: bool = attrs.field(default=False, init=False)
 
     def feed(self, data: bytes) -> None:
-        """Takes what the peer sent."""
+        """Takes the peer's next bytes."""
         self._buffer += data
         self.waiting = True
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is left: no line, and no beginning of one."""
+        """Whether no line is left, and no beginning of one."""
         return not self._buffer and not self._overflowing
 
     @property
     def overflowing(self) -> bool:
-        """Whether the line that has begun is too long already."""
+        """Whether the line that has begun is already too long."""
         return self._overflowing
 
     def next_line(self) -> bytes | Unclean | None:

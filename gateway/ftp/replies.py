@@ -1,4 +1,4 @@
-"""Replies: the assembler of multi-line ones, and the replies of our own (RFC 959 section 4.2)."""
+"""Replies: the assembler of multi-line replies, and the gateway's own replies (RFC 959 section 4.2)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _FIRST_LINE = re.compile(rb"(?P<code>[1-6][0-9]{2})(?:(?P<mark>[ -])(?P<text>.*)
 
 
 class NotFTP(Exception):
-    """The origin sent what is no reply, or one past the limits. The text names which, and nothing of its bytes."""
+    """A text from the origin that is not a reply, or exceeds the limits. The message says which, without the text."""
 
 
 @attrs.frozen
 class Reply:
-    """One reply.
+    """One reply to a command.
 
     :param code: its three digits.
     :param lines: all of its lines as they came, codes included, line ends not.
@@ -26,12 +26,12 @@ class Reply:
 
     @classmethod
     def of(cls, code: int, text: str) -> Reply:
-        """A reply of our own, in one line."""
+        """A reply of the gateway's own, in one line."""
         return cls(code, (b"%d %s" % (code, text.encode()),))
 
     @property
     def preliminary(self) -> bool:
-        """Whether another reply follows to the same command (1yz)."""
+        """Whether another reply to the same command follows (1yz)."""
         return self.code < 200
 
     @property
@@ -41,7 +41,7 @@ class Reply:
 
     @property
     def multi_line(self) -> bool:
-        """Whether it spans several lines."""
+        """Whether the reply has several lines."""
         return len(self.lines) > 1
 
     def render(self) -> bytes:
@@ -51,10 +51,10 @@ class Reply:
 
 @attrs.define
 class ReplyAssembler:
-    """Puts lines together into replies.
+    """The lines of a reply so far, until it is complete.
 
-    Inner lines may begin with any digits: only the same code, followed by a space, at the start of a line ends a
-    multi-line reply (RFC 959 section 4.2).
+    Inner lines may begin with any digits: only a line that begins with the same code and a space ends a multi-line
+    reply (RFC 959 section 4.2).
 
     :param max_lines: the most lines in one reply.
     :param max_bytes: the most bytes in one reply.
@@ -69,7 +69,7 @@ class ReplyAssembler:
     def feed(self, line: bytes) -> Reply | None:
         """Takes a line; gives the reply that it completes.
 
-        :raises NotFTP: where the line begins no reply, or the reply is past the limits.
+        :raises NotFTP: where the line begins no reply, or the reply exceeds the limits.
         """
         if not self._lines:
             match = _FIRST_LINE.fullmatch(line)
@@ -93,7 +93,7 @@ class ReplyAssembler:
 def features(reply: Reply, hidden: frozenset[bytes], added: tuple[bytes, ...] = ()) -> Reply:
     """A 211 to FEAT (RFC 2389 section 3.2) without the lines that name a verb in ``hidden``, with those ``added``.
 
-    An origin that knows no FEAT, or no features, does not keep those from the client.
+    Added lines reach the client even if the origin does not know FEAT, or has no features.
     """
     first, *inner, last = reply.lines if reply.multi_line else (b"211-Features:", b"211 End")
     kept = [line for line in inner if not hidden.intersection(line.upper().split()[:1])]

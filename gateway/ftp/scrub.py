@@ -1,4 +1,4 @@
-"""Takes the origin's address and name out of its replies."""
+"""The scrubber, which takes the origin's address and name out of its replies."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _IPV6 = re.compile(rb"(?<![0-9A-Fa-f:])[0-9A-Fa-f:]*:[0-9A-Fa-f:.]+(?:%[0-9A-Za-
 
 @attrs.frozen
 class Scrubber:
-    """Replaces what would tell where the origin is.
+    """The texts that would tell where the origin is, and their replacements.
 
     :param address: the origin's address.
     :param public: the text that stands in its place, an address or a name.
     :param host: the origin's host name, or None where it is known by its address alone.
-    :param name: what stands in the place of that host name.
+    :param name: the text that stands in the place of that host name.
     """
 
     address: Address
@@ -49,7 +49,7 @@ class Scrubber:
 
     @property
     def _in_commas(self) -> str:
-        """What stands for an address written as in a 227."""
+        """The replacement for an address that is written as in a 227."""
         try:
             return str(IPv4Address(self.public)).replace(".", ",")
         except ValueError:
@@ -68,8 +68,8 @@ class Scrubber:
         return line
 
     def _ipv6(self, match: re.Match[bytes]) -> bytes:
-        """One address can be written in many ways (RFC 4291 section 2.2), and have a label before it or a port
-        behind it: compare values, with and without those."""
+        """Replaces an IPv6 address by comparing values, since one can be written in many ways (RFC 4291 section 2.2);
+        also with a label before it or a port behind it."""
         text = match[0].rstrip(b".")
         if not text.endswith(b"::"):
             text = text.rstrip(b":")
@@ -87,7 +87,7 @@ class Scrubber:
 
 @lru_cache(maxsize=256)
 def scrubber(address: Address, public: str, host: str | None, name: str) -> Scrubber:
-    """The scrubber for one origin, as one session's after another needs it."""
+    """The scrubber for one origin, cached for the sessions to come."""
     return Scrubber(address, public, host, name)
 
 

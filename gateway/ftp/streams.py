@@ -1,7 +1,7 @@
 """The two byte streams of a control connection: a client's commands, and an origin's replies.
 
-A stream is fed any pieces of bytes and gives one command or reply at a time, so that its reader can stop between any
-two. A stream holds no more than one read and one line, or one reply that is not complete.
+A stream is fed any bytes and gives one command or reply at a time, so that its reader can stop between any two. It
+holds no more than one read and one line, or one incomplete reply.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from gateway.ftp.lines import LineReader, Unclean
 from gateway.ftp.replies import NotFTP, Reply, ReplyAssembler
 from gateway.ftp.telnet import TelnetFilter
 
-MAX_COMMAND = 4096  # bytes of a command line
-MAX_REPLY_LINE = 8192  # bytes
+MAX_COMMAND = 4096  # bytes in a command line
+MAX_REPLY_LINE = 8192  # bytes in one line of a reply
 MAX_REPLY_LINES = 1000
-MAX_REPLY = 1024 * 1024  # bytes of one reply
+MAX_REPLY = 1024 * 1024  # bytes in one reply
 
 
 class Foreign(enum.Enum):
-    """Another protocol's first bytes, where a command should begin."""
+    """The first bytes of another protocol, where a command should begin."""
 
     TLS = bytes([TLS_HANDSHAKE])
     PROXY_HEADER = b"\r\n\r\n\0\r\nQUIT\n"  # version 2; version 1 is an unknown command
@@ -51,7 +51,7 @@ class CommandStream:
 
     @property
     def ahead(self) -> bool:
-        """Whether anything came behind the last command, even a Telnet command alone."""
+        """Whether any byte came behind the last command, even a lone Telnet command."""
         return not self._lines.empty or not self._telnet.ends_in_text or self._foreign is not None
 
     def feed(self, data: bytes) -> None:
@@ -100,7 +100,7 @@ class ReplyStream:
 
     @property
     def ahead(self) -> bool:
-        """Whether anything came behind the last reply."""
+        """Whether any byte came behind the last reply."""
         return not self._lines.empty
 
     def feed(self, data: bytes) -> None:
@@ -110,7 +110,7 @@ class ReplyStream:
     def next(self) -> Reply | None:
         """The next reply; None until more arrives.
 
-        :raises NotFTP: where the origin sent no reply, or one past the limits; the stream is of no more use then.
+        :raises NotFTP: where the origin sent no reply, or one that exceeds the limits; the stream is useless then.
         """
         while (line := self._lines.next_line()) is not None:
             if line is Unclean.TOO_LONG:

@@ -9,7 +9,7 @@ import attrs
 IAC = 0xFF
 _SE = 0xF0
 _SB = 0xFA
-_WILL = 0xFB  # WILL, WONT, DO and DONT, 0xFB to 0xFE, carry one option byte
+_WILL = 0xFB  # the first of WILL, WONT, DO and DONT (0xFB to 0xFE), which carry one option byte
 
 
 class _State(enum.Enum):
@@ -22,10 +22,10 @@ class _State(enum.Enum):
 
 @attrs.define
 class TelnetFilter:
-    """Takes the Telnet commands out of a stream and leaves the text; ``IAC IAC`` is one 0xFF byte.
+    """The state of a Telnet stream: it gives the text and drops the commands; ``IAC IAC`` is one 0xFF byte.
 
-    The options that a peer asks for are not answered: no FTP client waits for an answer (RFC 1123 section
-    4.1.2.12 lets a server ignore them).
+    A peer that asks for an option gets no answer: no FTP client waits for one (RFC 1123 section 4.1.2.12 lets a
+    server ignore the request).
     """
 
     _state: _State = attrs.field(default=_State.TEXT, init=False)
@@ -57,7 +57,7 @@ class TelnetFilter:
         return bytes(text)
 
     def _end_of_run(self, data: bytes, start: int) -> int:
-        """Where the next byte is that may change the state: long runs cost no time of ours for each byte."""
+        """The index of the next byte that may change the state. Long runs of text are not walked byte by byte."""
         if self._state not in (_State.TEXT, _State.SUBNEGOTIATION):
             return start
         end = data.find(IAC, start)

@@ -1,1 +1,1 @@
-"""The guard at the door: who may come in, how many, how often, and who may not for a while. Knows nothing of FTP."""
+"""The guard at the door: which clients may come in, how many, how often, and which are banned. Knows no FTP."""

@@ -1,4 +1,4 @@
-"""Access rules: the first that names a client's address decides, whatever their number."""
+"""Access rules: the first rule that names a client's address decides. A look-up takes no longer with more rules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gateway.addresses import Address, Network
 
 @attrs.frozen
 class NetworkRule:
-    """What happens to the clients in some networks."""
+    """A rule for the clients in some networks."""
 
     denies: bool
     networks: tuple[Network, ...]
@@ -19,19 +19,19 @@ class NetworkRule:
 
 @attrs.frozen
 class AccessRules:
-    """Rules in their order. A question takes one look-up for each length of prefix among them: 33 and 129 at most."""
+    """The rules in their order. A question takes one look-up for each length of prefix: 33 (IPv4) or 129 at most."""
 
     _tables: dict[int, dict[int, dict[int, tuple[int, bool, Network]]]]  # by version, bits behind the prefix, prefix
 
     @classmethod
     def of(cls, rules: Iterable[NetworkRule]) -> AccessRules:
-        """Prepares them, in a time that grows with the number of networks."""
+        """Prepares the rules, in a time that grows with the number of networks."""
         tables: dict[int, dict[int, dict[int, tuple[int, bool, Network]]]] = {4: {}, 6: {}}
         for place, rule in enumerate(rules):
             for network in rule.networks:
                 shift = network.max_prefixlen - network.prefixlen
                 prefixes = tables[network.version].setdefault(shift, {})
-                # Of two rules that name the same network, the second is never reached.
+                # A second rule for the same network is never reached.
                 prefixes.setdefault(int(network.network_address) >> shift, (place, rule.denies, network))
         return cls(tables)
 

@@ -1,4 +1,4 @@
-"""Who is let in, in the order of the questions: by access rule, after a ban, how often, how many."""
+"""The admission of clients, in the order of the questions: access rules, bans, connections a minute, sessions."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from gateway.guard.clients import client_of
 from gateway.guard.counts import Rates, Sessions
 from gateway.guard.logins import Consequence, FailedLogins, LoginLimits
 
-# Of one client's refusals that are written down: so many at once, and then so many in a minute.
+# The number of one client's refusals that are written down at once, and then in each minute.
 NOTES_PER_MINUTE = 10
 
 
 class Reason(enum.Enum):
-    """Why a client is not let in. The value is what events and the log say."""
+    """The reasons for which a client is not let in. Events and the log carry the value."""
 
     ACCESS = "access"
     BANNED = "banned"
@@ -40,11 +40,11 @@ WORDS = {
 
 @attrs.frozen
 class Refusal:
-    """A client is not let in.
+    """The refusal of a client.
 
-    :param words: what it is told; None for nothing.
-    :param network: the one that an access rule names.
-    :param noted: whether that is worth an event.
+    :param words: the text that the client is sent; None for nothing.
+    :param network: the network that an access rule names; None where no rule refused.
+    :param noted: whether the refusal is written down as an event.
     """
 
     reason: Reason
@@ -55,7 +55,7 @@ class Refusal:
 
 @attrs.frozen
 class AdmissionLimits:
-    """0 is no limit."""
+    """The limits of one application; 0 is no limit."""
 
     sessions: int
     sessions_per_client: int
@@ -65,9 +65,9 @@ class AdmissionLimits:
 
 @attrs.frozen
 class Known:
-    """What is known of the clients of one application. It outlives a reload.
+    """The records of one application's clients. They outlive a reload.
 
-    :param all_sessions: of all applications, and how many there may be; the same for each.
+    :param all_sessions: the sessions of all applications together, and their limit; the same object for each.
     """
 
     all_sessions: Sessions
@@ -79,10 +79,10 @@ class Known:
 
 @attrs.frozen
 class Guard:
-    """Of one application, as it is configured.
+    """The guard of one application, as it is configured.
 
-    :param silent: whether those whom a rule denies are told nothing.
-    :param clock: seconds that only go forward.
+    :param silent: whether a client that a rule denies is sent nothing.
+    :param clock: the time in seconds; it only goes forward.
     """
 
     access: AccessRules = attrs.field(repr=False)
@@ -92,7 +92,7 @@ class Guard:
     clock: Callable[[], float] = attrs.field(repr=False)
 
     def admit(self, address: Address) -> Refusal | None:
-        """Lets a client in, who then has to ``leave``; or says why not."""
+        """Lets a client in, which then has to ``leave``; or says why not."""
         network = self.access.denying(address)
         if network is not None:
             words = None if self.silent else WORDS[Reason.ACCESS]
@@ -105,16 +105,16 @@ class Guard:
         return None
 
     def leave(self, address: Address) -> None:
-        """A client that was let in is gone."""
+        """Counts a client out that was let in and is gone."""
         for sessions in (self.known.all_sessions, self.known.sessions):
             sessions.leave(client_of(address))
 
     def login_failed(self, address: Address) -> Consequence:
-        """The origin refused a login."""
+        """Counts a login that the origin refused."""
         return self.known.failed_logins.count(client_of(address), self.limits.logins, self.clock())
 
     def _over(self, client: Address) -> Reason | None:
-        """The limit that a client's connection would be over."""
+        """The limit that one more connection of the client would exceed."""
         limits, known, now = self.limits, self.known, self.clock()
         if known.failed_logins.banned(client, limits.logins, now):
             return Reason.BANNED

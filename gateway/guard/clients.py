@@ -1,4 +1,4 @@
-"""Who counts as one client, and what is remembered of clients for a while."""
+"""One client's identity, and short-lived records of clients."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from gateway.addresses import Address
 
 T = TypeVar("T")
 
-# Of how many clients something is remembered at most: an attacker may come from 2^32 networks of the size /64.
+# The most clients with a record of one kind: an attacker may come from 2^32 networks of the size /64.
 MAX_CLIENTS = 1 << 16
 
 
 def client_of(address: Address) -> Address:
-    """What stands for a client: an IPv4 address itself, and an IPv6 address's /64, all of which one host may have."""
+    """The address that stands for a client: an IPv4 address itself, or an IPv6 address's /64: one host may own it."""
     return address if isinstance(address, IPv4Address) else IPv6Address(int(address) >> 64 << 64)
 
 
 @attrs.define
 class Remembered(Generic[T]):
-    """Something of each client, for a time. Where there are too many, those that were noted longest ago go first.
+    """A value for each client, kept for a time. When there are too many, the oldest go first.
 
-    Moments are seconds, of a clock that only goes forward.
+    Times are seconds of a clock that only goes forward.
     """
 
     _entries: OrderedDict[Address, tuple[float, T]] = attrs.field(factory=OrderedDict, init=False, repr=False)
@@ -34,22 +34,22 @@ class Remembered(Generic[T]):
         return len(self._entries)
 
     def get(self, client: Address, now: float) -> T | None:
-        """What is known of it now."""
+        """The value of a client; None where there is none now."""
         entry = self._entries.get(client)
         return None if entry is None or entry[0] <= now else entry[1]
 
     def has(self, client: Address, now: float) -> bool:
-        """Whether anything is known of it now."""
+        """Whether a client has a value now."""
         entry = self._entries.get(client)
         return entry is not None and entry[0] > now
 
     def put(self, client: Address, known: T, until: float, now: float) -> None:
-        """Notes it, in the place of what was known, until a moment."""
+        """Sets the value of a client, until the given time."""
         self._entries[client] = (until, known)
         self._entries.move_to_end(client)
         while self._entries and (len(self._entries) > MAX_CLIENTS or next(iter(self._entries.values()))[0] <= now):
             self._entries.popitem(last=False)
 
     def forget(self, client: Address) -> None:
-        """Knows nothing of it any more."""
+        """Removes the value of a client."""
         self._entries.pop(client, None)

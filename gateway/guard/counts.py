@@ -1,4 +1,4 @@
-"""How many and how often: what the limits are held against."""
+"""The counts that the limits are compared with: how many, and how often."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MINUTE = 60.0
 
 @attrs.define
 class Sessions:
-    """How many there are now, in all and of each client.
+    """The number of sessions now, in all and for each client.
 
     :param limit: how many there may be in all; 0 is no limit.
     """
@@ -24,16 +24,16 @@ class Sessions:
     _of_client: Counter[Address] = attrs.field(factory=Counter, init=False, repr=False)
 
     def of_client(self, client: Address) -> int:
-        """How many that client has."""
+        """The number of one client's sessions."""
         return self._of_client[client]
 
     def enter(self, client: Address) -> None:
-        """One more."""
+        """Counts one session more."""
         self.total += 1
         self._of_client[client] += 1
 
     def leave(self, client: Address) -> None:
-        """One less."""
+        """Counts one session less."""
         self.total -= 1
         self._of_client[client] -= 1
         if not self._of_client[client]:
@@ -42,15 +42,16 @@ class Sessions:
 
 @attrs.define
 class Rates:
-    """How often clients come, in one number for each: so many at once, and then one in each such part of a minute.
+    """The rate of each client's connections: a burst at once, and then one every 60/n seconds.
 
-    That is the leaky bucket of ATM's traffic contracts (GCRA, ITU-T I.371): the number is when it would be empty.
+    Each client's state is one number, the time when its bucket will be empty: the leaky bucket of ATM's traffic
+    contracts (GCRA, ITU-T I.371).
     """
 
     _empty: Remembered[float] = attrs.field(factory=Remembered, init=False)
 
     def admits(self, client: Address, per_minute: int, now: float) -> bool:
-        """Whether it may come once more; where so, that is counted."""
+        """Whether the client may connect once more; if so, the connection is counted."""
         interval = MINUTE / per_minute
         empty = max(self._empty.get(client, now) or now, now)
         if empty - now > MINUTE - interval / 2:  # a half, since sums of fractions are not exact

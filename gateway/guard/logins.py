@@ -1,4 +1,4 @@
-"""Failed logins: answered later and later (a tarpit), and in the end with a ban."""
+"""Failed logins: each is answered later than the one before (a tarpit), and too many lead to a ban."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import attrs
 from gateway.addresses import Address
 from gateway.guard.clients import Remembered
 
-# A person who mistypes a password is told at once. From then on the delay doubles: RFC 2577 section 5 suggests 5 s,
-# and clients give up at about a minute. In seconds.
+# Seconds. The first failure, perhaps a mistyped password, is answered at once. From then on the delay doubles:
+# RFC 2577 section 5 suggests 5 s, and clients give up after about a minute.
 FIRST_DELAY = 1.0
 MAX_DELAY = 30.0
 
 
 @attrs.frozen
 class LoginLimits:
-    """How much is borne. Times in seconds.
+    """The limits on failed logins. Times in seconds.
 
-    :param failures: the failed login that is one too many; 0: they are not counted.
-    :param window: within which they are counted.
-    :param ban: how long a client is refused then; 0: not at all.
+    :param failures: the number of failures that is one too many; 0: failures are not counted.
+    :param window: the time within which failures are counted.
+    :param ban: the length of the ban that follows; 0: no ban.
     """
 
     failures: int
@@ -29,11 +29,11 @@ class LoginLimits:
 
 @attrs.frozen
 class Consequence:
-    """What a failed login leads to.
+    """The consequence of one failed login.
 
-    :param delay: seconds before the client is told.
-    :param last: whether it was one too many, and the session is to end.
-    :param banned: after how many failures a ban begins now; None where none does.
+    :param delay: seconds before the client is answered.
+    :param last: whether it was one too many, so that the session ends.
+    :param banned: the number of failures, where a ban begins now; else None.
     """
 
     delay: float = 0.0
@@ -43,20 +43,21 @@ class Consequence:
 
 @attrs.define
 class FailedLogins:
-    """Of each client. A login that succeeds forgets nothing: else an account of one's own were a way to go on."""
+    """The failed logins of each client, and its ban. A successful login resets nothing; otherwise an attacker with
+    one valid account could go on guessing."""
 
     _failures: Remembered[tuple[float, ...]] = attrs.field(factory=Remembered, init=False)
     _bans: Remembered[None] = attrs.field(factory=Remembered, init=False)
 
     def banned(self, client: Address, limits: LoginLimits, now: float) -> bool:
-        """Whether it is refused now; nobody is while failures are not counted."""
+        """Whether the client is banned now; never while failures are not counted."""
         return limits.failures > 0 and self._bans.has(client, now)
 
     def count(self, client: Address, limits: LoginLimits, now: float) -> Consequence:
-        """One more failed login."""
+        """Counts one more failed login; gives its consequence."""
         if not limits.failures:
             return Consequence()
-        if self._bans.has(client, now):  # another session of a client that was banned while it ran
+        if self._bans.has(client, now):  # another session of the client led to a ban
             return Consequence(last=True)
         before = self._failures.get(client, now) or ()
         failures = (*(moment for moment in before if moment > now - limits.window), now)
@@ -69,6 +70,6 @@ class FailedLogins:
 
 
 def _delay(failures: int) -> float:
-    """Of the answer to the so-manieth failure."""
+    """The delay, in seconds, of the answer to a client's nth failure."""
     doubled = min(failures - 2, 32)  # no more than a float can hold
     return min(FIRST_DELAY * 2**doubled, MAX_DELAY) if failures > 1 else 0.0

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def use_monotonic_clock(reactor: Any) -> None:
-    """Lets a reactor count by the monotonic clock, whatever is done to the time of day meanwhile.
+    """Makes a reactor count by the monotonic clock, whatever happens to the time of day meanwhile.
 
     Twisted's reactors count by the time of day. Set forward by an hour, it would end every session that has an hour
     left; set back, no deadline would pass for an hour.

@@ -1,4 +1,4 @@
-"""Connects to an address without blocking."""
+"""The dialling of an address, without blocking."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from gateway.net.reactor import Reactor
 class Dial:
     """One attempt to connect, begun by ``start``.
 
-    :param place: where to.
+    :param place: the address and port to connect to.
     :param source: the local address to dial from; None for the system's choice.
     :param timeout: seconds.
-    :param done: called once, unless cancelled: with the connected leg, or with the reason why there is none.
+    :param done: called once, unless cancelled: with the connected leg, or with the reason of the failure.
     """
 
     reactor: Reactor = attrs.field(repr=False)
@@ -34,7 +34,7 @@ class Dial:
     _timer: IDelayedCall | None = attrs.field(default=None, init=False, repr=False)
 
     def start(self) -> None:
-        """Begins; may call ``done`` at once."""
+        """Begins to connect; may call ``done`` at once."""
         family = socket.AF_INET6 if ":" in self.place[0] else socket.AF_INET
         try:
             leg = self._leg = Leg(self.reactor, socket.socket(family, socket.SOCK_STREAM))
@@ -52,17 +52,17 @@ class Dial:
 
     @property
     def connected(self) -> bool:
-        """Whether the peer has accepted, be it that the reactor has not told yet."""
+        """Whether the peer has accepted, even if the reactor has not reported it yet."""
         return self._leg is not None and self._leg.connected
 
     def cancel(self) -> None:
-        """Gives up, in order where the peer has accepted; nothing is called any more."""
+        """Gives up, and closes in order where the peer has accepted; ``done`` is not called any more."""
         self._stop()
         if self._leg is not None:
             self._leg.close()
 
     def reset(self) -> None:
-        """Gives up so that a peer that has accepted sees a reset; nothing is called any more."""
+        """Gives up, and shows a peer that has accepted a reset; ``done`` is not called any more."""
         self._stop()
         if self._leg is not None:
             self._leg.reset()

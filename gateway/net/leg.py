@@ -18,17 +18,17 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 def nothing() -> None:
-    """A callback that does nothing, until there is one that does."""
+    """Does nothing: a callback until there is another one."""
 
 
 @implementer(IReadWriteDescriptor)
 @attrs.define(eq=False)
 class Leg:
-    """A connected, or connecting, stream socket; it owns the socket.
+    """A connected, or connecting, stream socket; the leg owns it.
 
     The callbacks take no argument: the socket can be read, can be written, was found broken. ``failed`` is called
-    where one of them raised an exception, which is in the log; ``broken`` follows. It stays with a leg that is handed
-    over: the exception may have been raised in that very call.
+    when one of them raised an exception, which is in the log; ``broken`` follows. ``failed`` stays with a leg that is
+    handed over: the exception may have been raised in that very call.
     """
 
     reactor: IReactorFDSet = attrs.field(repr=False)
@@ -40,12 +40,12 @@ class Leg:
 
     def __attrs_post_init__(self) -> None:
         self.socket.setblocking(False)
-        # What arrives in small pieces goes on in small pieces, without waiting for the peer's acknowledgement.
+        # Small pieces go on as they arrive, without waiting for the peer's acknowledgement.
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     @property
     def connected(self) -> bool:
-        """Whether the peer accepted, and the connection is up."""
+        """Whether the peer has accepted, and the connection is up."""
         try:
             self.socket.getpeername()
         except OSError:
@@ -54,18 +54,18 @@ class Leg:
 
     @property
     def tls(self) -> tuple[str, str] | None:
-        """The version and the cipher of its TLS; None in the clear."""
+        """The version and the cipher of the leg's TLS; None in the clear."""
         return None
 
     def watch_reads(self, on: bool) -> None:
-        """Whether ``readable`` is called."""
+        """Has ``readable`` called from now on, or not."""
         if on:
             self.reactor.addReader(self)
         else:
             self.reactor.removeReader(self)
 
     def watch_writes(self, on: bool) -> None:
-        """Whether ``writable`` is called."""
+        """Has ``writable`` called from now on, or not."""
         if on:
             self.reactor.addWriter(self)
         else:
@@ -103,7 +103,7 @@ class Leg:
     def finish(self) -> None:
         """Sends the end of file behind everything that was written.
 
-        :raises BlockingIOError: where that cannot go out now; call it again then.
+        :raises BlockingIOError: where the end cannot go out now; call it again then.
         :raises OSError: where the peer is gone already.
         """
         self.socket.shutdown(socket.SHUT_WR)
@@ -125,7 +125,7 @@ class Leg:
         self.reactor.removeWriter(self)
         self.readable = self.writable = self.broken = nothing
 
-    # What the reactor asks for
+    # Called by the reactor
 
     def fileno(self) -> int:
         return self.socket.fileno()

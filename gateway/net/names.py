@@ -1,4 +1,4 @@
-"""Connecting to an origin by address or by name; a name is resolved anew each time."""
+"""The dialling of an origin by address or by name; a name is resolved anew each time."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Attempt(TypingProtocol):
     """An attempt to connect."""
 
     def cancel(self) -> object:
-        """Gives up. No callback is called any more."""
+        """Gives up. ``done`` is not called any more."""
 
 
 @attrs.define(eq=False)
 class Arrival(Protocol):
-    """A connection that is taken over from the transport that Twisted made for it.
+    """A connection, taken over from the transport that Twisted made for it.
 
     :param came: called with the socket, and the address and port of its other end.
     """
@@ -61,10 +61,10 @@ def dial(
 
     :param named: whether ``host`` is a name.
     :param timeout: seconds.
-    :param done: called once, unless given up: with the leg and the address that it leads to, or with the reason why
-        there is none.
+    :param done: called once, unless given up: with the leg and the address that it leads to, or with the reason of
+        the failure.
     """
-    if not named:  # this way no thread of the resolver is waited for
+    if not named:  # an address needs no thread of the resolver
         attempt = Dial(reactor, (host, port), None, timeout, lambda answer: done(answer, host))
         attempt.start()
         return attempt

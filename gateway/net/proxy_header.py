@@ -1,7 +1,7 @@
-"""The PROXY header, by which a load balancer tells whose connection it passes on (HAProxy's proxy-protocol.txt).
+"""The PROXY header, with which a load balancer names the client of a connection (HAProxy's proxy-protocol.txt).
 
-proxyprotocol reads and writes the addresses. What it leaves to its caller is here: where the header ends, how long it
-may be, and that it is of a TCP connection.
+proxyprotocol reads and writes the addresses. This file does the rest: it finds the end of the header, limits its
+length, and checks that it is for a TCP connection.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ Port = tuple[Address, int]
 
 DEADLINE = 3.0  # seconds for a header to arrive; the balancer sends it with its first packet
 MAX_HEADER = 4096  # bytes: room for the TLVs of version 2, which may hold a client's certificate
-SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"  # of version 2 (section 2.2)
+SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"  # the start of version 2 (section 2.2)
 
-_LINE = b"PROXY "  # of version 1 (section 2.1)
+_LINE = b"PROXY "  # the start of version 1 (section 2.1)
 _MAX_LINE = 107
 _FIXED = 16  # bytes of version 2 before the addresses
-_PROXY = 1  # the command of version 2 that tells of a client
+_PROXY = 1  # the command of version 2 that names a client
 _LAST_FAMILY = 3
 _V1 = ProxyProtocolV1()
 _V2 = ProxyProtocolV2()
 
 
 class BadHeader(Exception):
-    """The stream begins with something else. The text is for the operator."""
+    """A stream that does not begin with a PROXY header. The text is for the operator."""
 
 
 @attrs.frozen
@@ -47,11 +47,11 @@ class ProxyInfo:
 
 @attrs.frozen
 class Header:
-    """A header that came.
+    """One PROXY header.
 
-    :param size: its bytes; what follows is the client's.
-    :param ends: None where they are the connection's own: the balancer speaks for itself (LOCAL), or does not know
-        (UNKNOWN).
+    :param size: its length in bytes; the client's bytes follow.
+    :param ends: the ends that it names; None where they are the connection's own: the balancer speaks for itself
+            (LOCAL), or does not know (UNKNOWN).
     """
 
     size: int
@@ -61,7 +61,7 @@ class Header:
 def read(data: bytes) -> Header | None:
     """The header that a stream begins with; None where more of it has to arrive first.
 
-    :raises BadHeader: as soon as it can be none.
+    :raises BadHeader: as soon as the bytes cannot be a header.
     """
     if data.startswith(_LINE):
         return _read_line(data)
@@ -116,7 +116,7 @@ def _ends(result: ProxyResult, version: ProxyProtocol) -> ProxyInfo | None:
 
 
 def _port(end: tuple[Address, int]) -> Port:
-    """An IPv4 client of a dual-stack socket is an IPv4 client."""
+    """The address and port of an end; an IPv4 client of a dual-stack socket is an IPv4 client."""
     address, port = end
     if isinstance(address, IPv6Address):
         if address.scope_id is not None:
@@ -126,17 +126,17 @@ def _port(end: tuple[Address, int]) -> Port:
 
 
 def version_1(ends: ProxyInfo) -> bytes:
-    """The header that tells of these ends, as a line of text."""
+    """The header for these ends in version 1, a line of text."""
     return _V1.pack(_result(ends))
 
 
 def version_2(ends: ProxyInfo) -> bytes:
-    """The same in binary."""
+    """The header for these ends in version 2, in binary."""
     return _V2.pack(_result(ends))
 
 
 def _result(ends: ProxyInfo) -> ProxyResult:
-    """Both ends in one family, as the header wants it: an IPv4 one is mapped into IPv6 where the other is not."""
+    """Both ends in one family, as the header wants it: if only one is IPv4, it is mapped into IPv6."""
     (client, client_port), (reached, reached_port) = ends.client, ends.reached
     if isinstance(client, IPv4Address) and isinstance(reached, IPv4Address):
         return ProxyResultIPv4((client, client_port), (reached, reached_port), protocol=SOCK_STREAM)

@@ -1,4 +1,4 @@
-"""The reactor, as all of the gateway uses it."""
+"""The reactor, as the whole gateway uses it."""
 
 from __future__ import annotations
 
@@ -13,4 +13,4 @@ from twisted.internet.interfaces import (
 
 
 class Reactor(IReactorCore, IReactorFDSet, IReactorPluggableNameResolver, IReactorTCP, IReactorThreads, IReactorTime):
-    """Descriptors, timers, listening ports, name look-ups and threads."""
+    """A reactor with descriptors, timers, listening ports, name look-ups and threads."""

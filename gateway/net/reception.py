@@ -1,6 +1,6 @@
-"""The reception at a port, control or data: a load balancer's connections, until each has told whose it is.
+"""The reception at a port, control or data: a load balancer's connections, until each has named its client.
 
-The crowd of those that have not is bounded, and each has a deadline.
+The number of connections that have not is bounded, and each has a deadline.
 """
 
 from __future__ import annotations
@@ -21,36 +21,36 @@ from gateway.addresses import Address, SocketAddress, peer_address
 from gateway.net.proxy_header import DEADLINE, MAX_HEADER, BadHeader, ProxyInfo, read
 from gateway.net.reactor import Reactor
 
-MAX_NEWCOMERS = 128  # connections at one port that owe a PROXY header; each takes up a descriptor
+MAX_NEWCOMERS = 128  # connections at one port that owe a PROXY header; each takes a descriptor
 
 _log = Logger("gateway")
 
 
 class Host(Protocol):
-    """A port that balancers come to."""
+    """A port that load balancers connect to."""
 
     def introduced(self, connection: socket.socket, peer: SocketAddress, ends: ProxyInfo | None) -> None:
-        """A connection is the host's now.
+        """Called with a connection that is now the host's.
 
         :param peer: the balancer's address and port.
-        :param ends: what the header told; None where the connection is the balancer's own.
+        :param ends: the ends that the header names; None where the connection is the balancer's own.
         """
 
     def header_refused(self, proxy: Address, reason: str) -> None:
-        """A balancer's connection was closed: its header is not what it has to be."""
+        """Called when a balancer's connection was closed because of its header."""
 
 
 @attrs.define(eq=False)
 class Reception:
-    """All those at one port that owe a PROXY header. It holds nothing of the port's while nobody waits."""
+    """The connections at one port that owe a PROXY header. It keeps the port alive only while one waits."""
 
     reactor: Reactor = attrs.field(repr=False)
     _newcomers: set[Newcomer] = attrs.field(factory=set, init=False)
 
     def receive(self, connection: socket.socket, peer: SocketAddress, host: Host) -> None:
-        """Reads the header of a connection; hands it to the host then, or closes it.
+        """Reads the header of a connection, then hands the connection to the host or closes it.
 
-        One that goes without a word, as a balancer's does that looks whether the port accepts, is closed in silence.
+        A connection that ends without a byte, such as a balancer's check that the port accepts, is closed in silence.
         """
         if len(self._newcomers) >= MAX_NEWCOMERS:
             connection.close()
@@ -59,7 +59,7 @@ class Reception:
         self._newcomers.add(Newcomer(self.reactor, connection, peer, host, self._newcomers))
 
     def close(self) -> None:
-        """Closes the connections of those that wait."""
+        """Closes all connections that wait."""
         for newcomer in tuple(self._newcomers):
             newcomer.release().close()
 
@@ -67,11 +67,11 @@ class Reception:
 @implementer(IReadDescriptor)
 @attrs.define(eq=False)
 class Newcomer:
-    """One such connection.
+    """One connection that owes a header.
 
-    Takes the header from the socket and not a byte more: what follows it is the client's, be it TLS.
+    It takes the header from the socket and not a byte more: all bytes behind it are the client's, even if it is TLS.
 
-    :param crowd: which this newcomer leaves once it is released.
+    :param crowd: the set of newcomers that this one leaves when it is released.
     """
 
     reactor: Reactor = attrs.field(repr=False)
@@ -96,7 +96,7 @@ class Newcomer:
             self._timer.cancel()
         return self.connection
 
-    # What the reactor asks for
+    # Called by the reactor
 
     def fileno(self) -> int:
         return self.connection.fileno()
@@ -104,13 +104,16 @@ class Newcomer:
     def logPrefix(self) -> str:
         return "ftp"
 
+    def doWrite(self) -> None:
+        """Nothing: the reactor may still tell of the socket that had the descriptor before."""
+
     def doRead(self) -> None:
         before = len(self._received)
         try:
             self._received += self.connection.recv(MAX_HEADER, socket.MSG_PEEK)
             header = read(self._received)
             end = len(self._received) if header is None else header.size
-            # What was only looked at the reactor would tell of again and again.
+            # Bytes that were only peeked at would make the reactor report the socket again and again.
             self.connection.recv(end - before)
         except BlockingIOError:
             return
@@ -141,7 +144,8 @@ class Newcomer:
 
 @contextlib.contextmanager
 def contained(connection: socket.socket) -> Iterator[None]:
-    """Lets an exception that is raised while a connection is received cost that connection alone: it is logged."""
+    """Limits the damage of an exception while a connection is received: that connection is closed, and the rest goes
+    on. The exception is logged."""
     try:
         yield
     except Exception:

@@ -1,4 +1,4 @@
-"""A leg with TLS on its real socket: no byte goes through a memory buffer of ours besides the pump's."""
+"""A leg with TLS on its real socket: no byte passes through a memory buffer of ours besides the pump's."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from gateway.tls.errors import reason
 _log = Logger("gateway")
 
 _LOST = "connection lost"
-_EOF = "unexpected eof"  # as OpenSSL says it
+_EOF = "unexpected eof"  # in OpenSSL's words
 _RECORD = 16384  # bytes, the most in one TLS record (RFC 8446 section 5.1)
-_WRITE = 4 * _RECORD  # of one call: records cost less together, and a slow peer still shows progress
+_WRITE = 4 * _RECORD  # bytes in one call: several records cost less together, and a slow peer still shows progress
 
 
 class TLSBroken(ConnectionResetError):
-    """TLS failed after its handshake. The text is OpenSSL's reason."""
+    """A failure of TLS after its handshake. The text is OpenSSL's reason."""
 
 
 @attrs.frozen
 class Handshake:
-    """How a leg becomes secure.
+    """The way in which a leg becomes secure.
 
-    :param wrap: makes a TLS connection of a socket, its handshake not begun.
-    :param check: why a complete handshake is not good enough; None where it is.
+    :param wrap: makes a TLS connection of a socket; its handshake has not begun.
+    :param check: gives the reason why a complete handshake is not good enough; None where it is.
     """
 
     wrap: Callable[..., SSL.Connection]
@@ -42,8 +42,8 @@ class Handshake:
 class TLSLeg(Leg):
     """A connected socket that speaks TLS.
 
-    The end of file is close_notify. A peer's FIN without it is a broken connection (RFC 8446 section 6.1), and no
-    close_notify is sent when the leg is reset: so a cut stream does not look whole on either side.
+    Its end of file is close_notify. A peer's FIN without it is a broken connection (RFC 8446 section 6.1), and a leg
+    that is reset sends no close_notify: so a cut stream does not look whole on either side.
     """
 
     handshake: Handshake = attrs.field(kw_only=True, repr=False)
@@ -64,7 +64,7 @@ class TLSLeg(Leg):
         self.connection = self.handshake.wrap(self.socket)
 
     def secure(self, done: Callable[[str | None], None]) -> None:
-        """Shakes hands; ``done`` is called once, with the reason where that failed."""
+        """Shakes hands; ``done`` is called once: with the reason of the failure, or None."""
 
         def go_on() -> None:
             try:
@@ -93,7 +93,7 @@ class TLSLeg(Leg):
     def watch_reads(self, on: bool) -> None:
         self._reads = on
         self._watch()
-        # What was taken from the socket already, bytes or their end, the reactor will not tell of.
+        # The reactor does not report bytes, or their end, that were already taken from the socket.
         held = self._at_end or self._failure is not None or self.connection.pending()
         if on and held and not self._reading_soon:
             self._reading_soon = True
@@ -121,7 +121,7 @@ class TLSLeg(Leg):
             except SSL.ZeroReturnError:
                 self._at_end = True
             except SSL.Error as error:
-                # Behind a write that failed OpenSSL reads nothing any more, and does not say why.
+                # After a failed write OpenSSL reads nothing more, and does not say why.
                 self._failure = ConnectionResetError(_LOST) if self._write_failed else _broken(error)
         if received or self._at_end:
             return received
@@ -151,7 +151,8 @@ class TLSLeg(Leg):
         Leg.close(self)
 
     def reset(self) -> None:
-        # What goes without it OpenSSL makes not resumable, for the data connections to come as well. Nothing is sent.
+        # Without close_notify OpenSSL makes the session not resumable for the data connections to come. This sends
+        # nothing.
         self.connection.set_shutdown(SSL.SENT_SHUTDOWN)
         Leg.reset(self)
 
@@ -176,7 +177,7 @@ class TLSLeg(Leg):
             return
         try:
             self.readable()
-        except Exception:  # as the reactor does with one that it told
+        except Exception:  # as the reactor does when it called
             _log.failure("a TLS connection could not be served")
             self.connectionLost(Failure())
 
@@ -210,6 +211,6 @@ class TLSLeg(Leg):
 
 
 def _broken(error: SSL.Error) -> ConnectionResetError:
-    """A connection that is lost without close_notify is no failure of TLS itself."""
+    """The error for a broken leg: a connection lost without close_notify is not a failure of TLS itself."""
     lost = isinstance(error, SSL.SysCallError) or _EOF in reason(error)
     return ConnectionResetError(reason(error)) if lost else TLSBroken(reason(error))

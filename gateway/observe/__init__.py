@@ -1,1 +1,1 @@
-"""Observers: events, and where they are written."""
+"""The observers: events, and the places where they are written."""

@@ -22,7 +22,7 @@ Sink = Callable[[Line], None]
 
 @attrs.frozen
 class Journal:
-    """Writes events down.
+    """The writer of events.
 
     :param sinks: each is given every event as its fields, in the order in which they are to be written.
     """
@@ -32,7 +32,7 @@ class Journal:
     def note(
         self, record: Record, application: str | None = None, session: int | None = None, client: str | None = None
     ) -> None:
-        """Writes one event, with the time and with that which it belongs to."""
+        """Writes one event, with the time and with the session, client and application that it belongs to."""
         time = datetime.now(UTC).isoformat(timespec="milliseconds")
         line: dict[str, object] = {"time": time.replace("+00:00", "Z"), "event": record.name}
         if application is not None:
@@ -48,7 +48,7 @@ class Journal:
 
 @attrs.frozen
 class LogSink:
-    """One line of text for each event, in Twisted's log."""
+    """The events in Twisted's log, one line of text for each."""
 
     log: Logger = attrs.field(factory=lambda: Logger("gateway"))
 
@@ -57,7 +57,7 @@ class LogSink:
         for key, value in line.items():
             if value is not None and key not in _SAID:
                 words.append(f"{key}={_quoted(value)}")
-        self.log.info("{line}", line=" ".join(words))  # one field, since Twisted formats each anew
+        self.log.info("{line}", line=" ".join(words))  # one field, since Twisted would format each field again
 
 
 _SAID = ("time", "event", "application")
@@ -70,7 +70,7 @@ def _quoted(value: object) -> str:
 
 @attrs.frozen
 class JSONLinesSink:
-    """One JSON object a line."""
+    """The events in a file, one JSON object a line."""
 
     stream: TextIO
     log: Logger = attrs.field(factory=lambda: Logger("gateway"), repr=False)
@@ -90,7 +90,7 @@ class JSONLinesSink:
 
     @classmethod
     def open(cls, path: str) -> JSONLinesSink:
-        """Appends to the file at ``path``; ``-`` is standard output.
+        """Opens the file at ``path`` to append to it; ``-`` is standard output.
 
         :raises OSError: where it cannot be written.
         """
@@ -98,4 +98,4 @@ class JSONLinesSink:
             return cls(Path(path).open("a", encoding="utf-8"))
         if sys.__stdout__ is None:
             raise OSError(errno.EBADF, "standard output is closed")
-        return cls(sys.__stdout__)  # not sys.stdout, of which twistd makes log lines
+        return cls(sys.__stdout__)  # not sys.stdout: twistd makes log lines of it

@@ -1,4 +1,4 @@
-"""The events: a frozen class for each kind of thing that an operator may want to know.
+"""The events: a frozen class for each kind of event that an operator may want to know.
 
 The documentation's catalogue is made from these classes: the docstring says when an event is written, its parameters
 say what the fields mean. A field is written under its attribute's name in camel case; a field with the value None is
@@ -19,11 +19,11 @@ NULL = {"null": True}  # metadata: None is written as null
 
 
 class Scope(enum.Enum):
-    """The thing that an event is about: its fields stand in the event as well."""
+    """The subject of an event, whose fields stand in the event as well."""
 
     SESSION = enum.auto()  # application, session, client
     CLIENT = enum.auto()  # application, client
-    APPLICATION = enum.auto()  # application; session and client where it is of a session
+    APPLICATION = enum.auto()  # application; session and client where a session is the subject
     GATEWAY = enum.auto()
 
 
@@ -40,7 +40,7 @@ class Record:
     always: ClassVar[bool] = False
 
     def fields(self) -> dict[str, Any]:
-        """Its fields by the names under which they are written. No field ever holds a password."""
+        """The fields by the names under which they are written. No field ever holds a password."""
         found = {}
         for attribute, written, null in _FIELDS[type(self)]:
             value = getattr(self, attribute)
@@ -50,17 +50,17 @@ class Record:
 
 
 class Note(Protocol):
-    """Writes an event down."""
+    """The function that writes an event down."""
 
     def __call__(self, record: Record, session: int | None = None, client: str | None = None) -> None:
-        """Writes one.
+        """Writes one event.
 
-        :param session: the number of the session that it is of.
-        :param client: the address of the client that it is of.
+        :param session: the number of the session that it belongs to.
+        :param client: the address of the client that it belongs to.
         """
 
 
-# Sessions, and clients that get none
+# Sessions, and clients that were not let in
 
 
 @attrs.frozen
@@ -290,7 +290,7 @@ class OriginError(Record):
 
 
 class TLSSide(enum.Enum):
-    """The place where TLS failed. The value stands in events."""
+    """The places where TLS can fail. Events carry the value."""
 
     CLIENT = "client"
     CLIENT_DATA = "client data"

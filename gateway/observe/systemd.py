@@ -1,4 +1,4 @@
-"""What systemd is told (sd_notify(3))."""
+"""The messages to systemd (sd_notify(3))."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 
 
 def notify(state: str) -> None:
-    """Sends a state, such as ``READY=1``, where NOTIFY_SOCKET is set; nobody is told whether it arrived."""
+    """Sends a state, such as ``READY=1``, where NOTIFY_SOCKET is set. A failure is not reported."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
@@ -21,8 +21,9 @@ def notify(state: str) -> None:
 
 
 def notify_reloading() -> None:
-    """Says that the configuration is being read again; ``READY=1`` is to follow.
+    """Tells systemd that the configuration is being read again; ``READY=1`` is to follow.
 
-    The time, in microseconds, is how ``Type=notify-reload`` knows that its signal came first (systemd.service(5)).
+    The time, in microseconds, shows ``Type=notify-reload`` that the message came after its signal
+    (systemd.service(5)).
     """
     notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")

@@ -1,1 +1,1 @@
-"""The FTP servers that sessions go to."""
+"""The origins: the FTP servers that sessions go to."""

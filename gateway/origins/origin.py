@@ -1,4 +1,4 @@
-"""An origin: one FTP server, and how it is spoken to."""
+"""An origin: one FTP server, and the way to speak to it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Origin:
     """One FTP server.
 
     :param host: its address or host name.
-    :param port: of its control connection.
+    :param port: the port of its control connection.
     :param ports: its passive ports, and the public ports that stand for them.
-    :param tls: how TLS is spoken to it; None for in the clear.
+    :param tls: the TLS that is spoken to it; None for none.
     :param control_header: makes the PROXY header before a control connection to it; b"" for none.
-    :param data_header: the same before a data connection.
+    :param data_header: makes the PROXY header before a data connection to it; b"" for none.
     :param connect_timeout: seconds that it has to accept a connection.
     :param name: its host name, which is resolved for each session; None where the host is an address.
     """

@@ -1,1 +1,1 @@
-"""The hands on the control connection: bytes become events, and actions are carried out."""
+"""The hands on the control connection: they turn bytes into events, and carry actions out."""

@@ -1,4 +1,4 @@
-"""The data channels of one session: opened and ended as the judge asks, written down, and counted."""
+"""The data channels of one session: opened and ended as the judge asks, recorded, and counted."""
 
 from __future__ import annotations
 
@@ -35,25 +35,25 @@ class Session(Protocol):
     """The session that data channels belong to."""
 
     def tell(self, event: on.Event) -> None:
-        """Lets the judge know."""
+        """Gives the judge an event."""
 
     def note(self, record: Record) -> None:
         """Writes an event of the session down."""
 
     def channel_gone(self) -> None:
-        """A channel has ended that the judge knows nothing of, or expects nothing of any more."""
+        """Called when a channel ended from which the judge expects nothing more."""
 
 
 @attrs.define(eq=False)
 class Channels:
-    """All data channels of one session. The judge hears of the newest alone: FTP has one at a time.
+    """All data channels of one session. The judge hears only of the newest: FTP has one at a time.
 
     :param ends: the control connection's ends, as the client knows them.
-    :param local: the address that the control connection ends at here, be the one that the client knows another's.
+    :param local: the address at which the control connection ends here, even if the client knows another.
     :param origin: the control connection to the origin, once it is up.
     :param client_tls: the TLS of the client's control connection, once there is any.
-    :param origin_tls: the same of the origin's.
-    :param count: transfers so far: channels that are over, and carried something, be it an empty file.
+    :param origin_tls: the TLS of the origin's control connection, once there is any.
+    :param count: the transfers so far: channels that ended and carried something, even if it was an empty file.
     """
 
     reactor: Reactor = attrs.field(repr=False)
@@ -80,29 +80,29 @@ class Channels:
 
     @property
     def to_client(self) -> int:
-        """Bytes that the client was sent so far."""
+        """The number of bytes that the client was sent so far."""
         return self._to_client + sum(channel.to_client for channel in self._open)
 
     @property
     def to_origin(self) -> int:
-        """Bytes that the origin was sent so far."""
+        """The number of bytes that the origin was sent so far."""
         return self._to_origin + sum(channel.to_origin for channel in self._open)
 
     # Actions
 
     def open(self, origin_port: int, public_port: int) -> None:
-        """Listens for the client, in the place of any channel there was."""
+        """Listens for the client, in the place of any earlier channel."""
         self._newest = None  # a client has one at a time: its last one is over, or given up
         self.cut()
         self._newest = self._new(origin_port, public_port)
         self._newest.open()
 
     def adopt(self, origin_port: int, public_port: int, connection: socket.socket, address: Address) -> None:
-        """Leads a connection that came at one of our ports to the origin; the judge hears nothing of it."""
+        """Leads a connection that came at one of our ports to the origin; the judge is not told of it."""
         self._new(origin_port, public_port).adopt(connection, address)
 
     def begin(self, is_secure: bool, towards: on.Towards | None) -> None:
-        """The transfer of the newest channel begins."""
+        """Begins the transfer of the newest channel."""
         assert self._newest is not None
         to_client = None if towards is None else towards is on.Towards.CLIENT
         self._newest.begin(self._client_handshake() if is_secure else None, to_client)
@@ -113,7 +113,7 @@ class Channels:
         self._newest.dial()
 
     def release(self) -> None:
-        """The transfer of the newest channel is over and whole."""
+        """Marks the transfer of the newest channel as over and whole."""
         channel, self._newest = self._newest, None
         assert channel is not None
         channel.release()
@@ -125,7 +125,7 @@ class Channels:
         channel.close()
 
     def forget(self) -> None:
-        """The judge hears of no channel any more; those that are open go on."""
+        """Tells the judge of no channel any more; open channels go on."""
         self._newest = None
 
     def cut(self) -> None:
@@ -161,34 +161,34 @@ class Channels:
         assert self.client_tls is not None
         return Handshake(self.client_tls.accept, _must_resume if self.terms.data.resumption else may_be_new)
 
-    # What the channels tell
+    # Called by the channels
 
     def data_listening(self, channel: DataChannel) -> None:
-        """The public port listens."""
+        """Called when the public port listens."""
         self._tell(channel, on.DataListening(self.terms.passive_host(self.ends.reached[0])))
 
     def data_connected(self, channel: DataChannel) -> None:
-        """The origin's port accepted."""
+        """Called when the origin's port accepted."""
         self._tell(channel, on.DataConnected())
 
     def data_delivered(self, channel: DataChannel, to_client: bool) -> None:
-        """One direction is complete."""
+        """Called when one direction is complete."""
         self._tell(channel, on.DataDelivered(on.Towards.CLIENT if to_client else on.Towards.ORIGIN))
 
     def data_stranger(self, channel: DataChannel, address: Address) -> None:
-        """A connection from another address was turned away."""
+        """Called when a connection from another address was turned away."""
         self.stranger(channel.route.public[1], address)
 
     def data_header_refused(self, channel: DataChannel, address: Address, reason: str) -> None:
-        """A load balancer passed on a connection without saying whose."""
+        """Called when a load balancer's connection did not name its client."""
         self.header_refused(channel.route.public[1], address, reason)
 
     def data_refused(self, channel: DataChannel, address: Address, reason: str) -> None:
-        """A connection from the client's address did not become secure."""
+        """Called when a connection from the client's address did not become secure."""
         self.session.note(TLSFailed(TLSSide.CLIENT_DATA, reason, str(address), channel.route.public[1]))
 
     def data_ended(self, channel: DataChannel, usage: Usage) -> None:
-        """A channel is gone."""
+        """Called when a channel is gone."""
         self._open.remove(channel)
         self._to_client += usage.to_client
         self._to_origin += usage.to_origin
@@ -204,11 +204,11 @@ class Channels:
             self.session.channel_gone()
 
     def stranger(self, port: int, address: Address) -> None:
-        """A connection from an address that is not awaited came at a data port."""
+        """Called when a connection from an unexpected address came at a data port."""
         self.session.note(StrangerRefused(str(address), port))
 
     def header_refused(self, port: int, address: Address, reason: str) -> None:
-        """A load balancer's connection to a data port told in no PROXY header whose it is."""
+        """Called when no PROXY header named the client of a load balancer's connection to a data port."""
         self.session.note(ProxyHeaderRefused(str(address), reason, port))
 
     def _tell(self, channel: DataChannel, event: on.Event) -> None:
@@ -234,10 +234,10 @@ class Channels:
 
 
 def may_be_new(connection: SSL.Connection) -> str | None:
-    """No reason why a client's TLS session would not be good enough."""
+    """Accepts a client's TLS session, new or resumed: there is never a reason not to."""
     return None
 
 
 def _must_resume(connection: SSL.Connection) -> str | None:
-    """Why a data connection's TLS is not the client's (RFC 4217 section 10.2)."""
+    """The reason why a data connection's TLS is not the client's (RFC 4217 section 10.2); None where it is."""
     return None if resumed(connection) else "session not resumed"

@@ -1,4 +1,4 @@
-"""A port that clients of one application come in by."""
+"""The control port: a port at which the clients of one application come in."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from gateway.relay.sides import Side
 from gateway.relay.terms import SessionTerms
 from gateway.session.events import Draining, Stopped
 
-# Clients that are told at the same time that they are not let in. Each takes up a descriptor until it closes; beyond
-# that number they are closed without a word.
+# The most clients that are being told that they may not come in. Each takes a descriptor until it closes; beyond this
+# number they are closed without a word.
 MAX_TURNED_AWAY = 256
 
 
 @attrs.define(eq=False)
 class ControlPort(ServerFactory):
-    """Makes a session of each client that is let in, and knows those that are inside.
+    """The port that makes a session of each client that is let in, and counts the sessions.
 
     :param terms: the terms of new sessions; running ones keep theirs.
-    :param drain: how long transfers may go on when it closes for good, in seconds.
+    :param drain: the seconds that transfers may go on when the port closes for good.
     :param numbers: gives each session its number.
     """
 
@@ -53,11 +53,11 @@ class ControlPort(ServerFactory):
 
     @property
     def sessions(self) -> int:
-        """How many are inside."""
+        """The number of running sessions."""
         return len(self._relays)
 
     def logPrefix(self) -> str:
-        """What Twisted's own log lines call it."""
+        """The name of the port in Twisted's own log lines."""
         return self.terms.name
 
     def buildProtocol(self, addr: IAddress | None) -> Arrival:
@@ -73,18 +73,18 @@ class ControlPort(ServerFactory):
             self._reception.receive(connection, peer, self)
 
     def introduced(self, connection: socket.socket, peer: SocketAddress, ends: ProxyInfo | None) -> None:
-        """A balancer's connection told whose it is."""
+        """Called when the header of a balancer's connection was read."""
         with contained(connection):
             self._welcome(connection, peer, ends)
 
     def header_refused(self, proxy: Address, reason: str) -> None:
-        """A balancer's connection did not."""
+        """Called when a balancer's connection was closed because of its header."""
         self.terms.note(ProxyHeaderRefused(str(proxy), reason))
 
     def _welcome(self, connection: socket.socket, peer: SocketAddress, ends: ProxyInfo | None) -> None:
         """Begins the session of a client whose address is known now, or turns it away.
 
-        :param ends: what its PROXY header told; None where the connection is its own.
+        :param ends: the ends that its PROXY header names; None where the connection is the client's own.
         """
         client = peer_address(peer[0]) if ends is None else ends.client[0]
         leg = Leg(self.reactor, connection)
@@ -102,7 +102,7 @@ class ControlPort(ServerFactory):
             raise
 
     def shut(self) -> None:
-        """Lets nobody in any more; those inside go on."""
+        """Lets no more clients in; running sessions go on."""
         if self.listening is not None:
             self.listening.stopListening()
             self.listening = None
@@ -117,7 +117,7 @@ class ControlPort(ServerFactory):
         return self._awaiting[-1]
 
     def clear(self) -> Deferred[None]:
-        """Lets nobody in any more and sends all out: at once, or at the end of their transfer. Fires when empty."""
+        """Lets no more clients in and ends each session: at once, or after its transfer. Fires when all are gone."""
         self.shut()
         for side in tuple(self._turned_away):
             side.abort()
@@ -129,7 +129,7 @@ class ControlPort(ServerFactory):
         return self.empty().addBoth(lambda _: late.cancel() if late.active() else None)
 
     def hurry(self) -> None:
-        """Ends every session inside now, its transfer with it."""
+        """Ends every running session now, with its transfer."""
         for relay in tuple(self._relays):
             relay.tell(Stopped())
             relay.cut()

@@ -1,4 +1,4 @@
-"""The deadlines of one session, cheap to arm anew at every command."""
+"""The deadlines of one session, cheap to restart at every command."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from gateway.session.events import Deadline
 
 @attrs.define(eq=False)
 class Deadlines:
-    """Runs one timer for each deadline; arming one that runs only moves the moment that the timer looks at.
+    """One timer for each deadline. To restart a deadline only moves the time that the timer looks at.
 
-    :param lengths: seconds.
+    :param lengths: the length of each deadline in seconds.
     :param passed: called when a deadline has passed.
     """
 
@@ -25,18 +25,18 @@ class Deadlines:
     _timers: dict[Deadline, IDelayedCall] = attrs.field(factory=dict, init=False, repr=False)
 
     def arm(self, deadline: Deadline) -> None:
-        """Starts it, anew where it runs."""
+        """Starts a deadline, or restarts it where it runs."""
         length = self.lengths[deadline]
         self._due[deadline] = self.clock.seconds() + length
         if deadline not in self._timers:
             self._timers[deadline] = self.clock.callLater(length, self._look, deadline)
 
     def disarm(self, deadline: Deadline) -> None:
-        """Stops it."""
+        """Stops a deadline."""
         self._due.pop(deadline, None)
 
     def stop(self) -> None:
-        """Stops all of them for good."""
+        """Stops all deadlines for good."""
         self._due.clear()
         for timer in self._timers.values():
             timer.cancel()

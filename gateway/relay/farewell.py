@@ -1,4 +1,4 @@
-"""The end of a client that is not let in."""
+"""The farewell to a client that is not let in."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from gateway.relay.sides import Side
 
 @attrs.frozen
 class Farewell:
-    """Owns a side that is closing, and listens to nothing.
+    """The owner of a side that is closing; it listens to nothing.
 
-    :param gone: called with the side, once that is closed.
+    :param gone: called with the side, once the side is closed.
     """
 
     gone: Callable[[Side], None] = attrs.field(repr=False)
 
     def received(self, side: Side, data: bytes) -> None:
-        """Cannot be: the side is closing."""
+        """Never called: the side is closing."""
 
     def secured(self, side: Side) -> None:
-        """Cannot be: there is no TLS."""
+        """Never called: there is no TLS."""
 
     def insecure(self, side: Side, reason: str) -> None:
-        """Neither."""
+        """Never called, either."""
 
     def flow_changed(self) -> None:
-        """Nothing more is sent."""
+        """Does nothing: no more is sent."""
 
     def failed(self) -> None:
-        """The log has it."""
+        """Does nothing: the exception is in the log."""
 
     def lost(self, side: Side) -> None:
-        """The connection is gone."""
+        """Called when the connection is gone."""
         self.gone(side)

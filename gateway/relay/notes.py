@@ -8,14 +8,14 @@ import attrs
 
 from gateway.observe.records import Connected, Disconnected, EventsWithheld, Note, Record
 
-MAX_EVENTS = 100  # events of one name that a session writes down, but for those that are always told
+MAX_EVENTS = 100  # events of one name that a session writes down, except those that are always written
 
 TLSParameters = tuple[str, str]  # version and cipher
 
 
 @attrs.define(eq=False)
 class Notes:
-    """Writes a session's events down, with its number and its client's address.
+    """The writer of one session's events, with the session's number and its client's address.
 
     :param note: writes an event of the application.
     :param session: the session's number.
@@ -23,7 +23,7 @@ class Notes:
     :param seconds: the clock.
     :param origin: the origin's address, once it is known.
     :param client_tls: TLS on the client's control connection; None in the clear.
-    :param origin_tls: the same towards the origin.
+    :param origin_tls: TLS on the origin's control connection; None in the clear.
     """
 
     note: Note = attrs.field(repr=False)
@@ -35,27 +35,27 @@ class Notes:
     origin_tls: TLSParameters | None = attrs.field(default=None, init=False)
     _began: float = attrs.field(init=False, repr=False)
     _over: bool = attrs.field(default=False, init=False)
-    _told: dict[str, int] | None = attrs.field(default=None, init=False, repr=False)  # events of each name
+    _told: dict[str, int] | None = attrs.field(default=None, init=False, repr=False)  # events by name
 
     @_began.default
     def _now(self) -> float:
         return self.seconds()
 
     def __call__(self, record: Record) -> None:
-        """Writes an event down, unless there were too many of its kind: a scanner fills no disk."""
+        """Writes an event down, unless there were too many of its kind: so a scanner cannot fill the disk."""
         if not record.always and not self._admits(record.name):
             return
         self.note(record, session=self.session, client=self.client)
 
     def connected(self, proxy: str | None) -> None:
-        """The session begins.
+        """Writes that the session begins.
 
-        :param proxy: the load balancer that told of the client; None where there is none.
+        :param proxy: the load balancer that named the client; None where there is none.
         """
         self(Connected(proxy))
 
     def disconnected(self, outcome: str, user: str | None, to_client: int, to_origin: int, transfers: int) -> None:
-        """The session is over; only the first word of it counts.
+        """Writes that the session is over; only the first word of the outcome counts.
 
         :param to_client: bytes of data that the client was sent.
         :param to_origin: bytes of data that the origin was sent.

@@ -1,4 +1,5 @@
-"""A session that cannot be read: TLS passes through the gateway, on the control connection and on every data port."""
+"""The session that cannot be read: TLS passes through the gateway, on the control connection and on every data
+port."""
 
 from __future__ import annotations
 
@@ -20,9 +21,9 @@ MAX_OPAQUE_CHANNELS = 64  # data channels of one such session at once
 
 @attrs.define(eq=False)
 class OpaqueRelay:
-    """Relays a control connection byte for byte, and leads whatever the client opens at a data port to the origin.
+    """The relay of a control connection, byte for byte; every data connection of the client's leads to the origin.
 
-    :param spoke: when either side last said anything, in the reactor's seconds.
+    :param spoke: the time when either side last said anything, in the reactor's seconds.
     """
 
     channels: Channels = attrs.field(repr=False)
@@ -30,7 +31,7 @@ class OpaqueRelay:
     origin: Side = attrs.field(repr=False)
     spoke: float = attrs.field(default=0.0, init=False)
     _range: OpenRange = attrs.field(init=False, repr=False)
-    _silent: tuple[Side, ...] = attrs.field(init=False, repr=False)  # owe the first byte of TLS
+    _silent: tuple[Side, ...] = attrs.field(init=False, repr=False)  # the sides that owe the first byte of TLS
 
     def __attrs_post_init__(self) -> None:
         terms = self.channels.terms
@@ -44,11 +45,11 @@ class OpaqueRelay:
             self.channels.session.note(DataPortsUnavailable(",".join(map(str, missing))))
 
     def close(self) -> None:
-        """Closes the range; data channels that are open go on."""
+        """Closes the range; open data channels go on."""
         self._range.close()
 
     def received(self, side: Side, data: bytes) -> on.Event:
-        """Passes bytes of a control connection on, unless they are not what begins TLS."""
+        """Passes bytes of a control connection on, unless they should begin TLS and do not."""
         if side in self._silent:
             self._silent = tuple(other for other in self._silent if other is not side)
             if data[0] not in (TLS_ALERT, TLS_HANDSHAKE):
@@ -57,11 +58,11 @@ class OpaqueRelay:
         self.spoke = self.channels.reactor.seconds()
         return on.OpaqueMoved()
 
-    # What the range asks for
+    # Called by the range
 
     @property
     def peers(self) -> Network | None:
-        """Whose connections are accepted; None for anyone's."""
+        """The network whose connections are accepted; None for any."""
         return self.channels.terms.data.peers(self.channels.ends.client[0])
 
     @property
@@ -74,7 +75,7 @@ class OpaqueRelay:
         return self.channels.terms.is_proxy(address)
 
     def came(self, port: int, connection: socket.socket, address: Address) -> None:
-        """A data connection came."""
+        """Called when a data connection came."""
         channels = self.channels
         if len(channels) == MAX_OPAQUE_CHANNELS:
             Leg(channels.reactor, connection).reset()
@@ -85,9 +86,9 @@ class OpaqueRelay:
         channels.session.tell(on.OpaqueChannels(len(channels)))
 
     def stranger(self, port: int, address: Address) -> None:
-        """A connection from another address was turned away."""
+        """Called when a connection from another address was turned away."""
         self.channels.stranger(port, address)
 
     def header_refused(self, port: int, address: Address, reason: str) -> None:
-        """A load balancer passed on a connection without saying whose."""
+        """Called when a load balancer's connection did not name its client."""
         self.channels.header_refused(port, address, reason)

@@ -27,9 +27,9 @@ INTERVAL = 60.0  # seconds between two resolutions
 class PublicHost:
     """An IPv4 address, or the name of one.
 
-    While the name does not resolve the last good answer stays; before the first, ``address`` is None.
+    While the name does not resolve, the last good answer stays; before the first, ``address`` is None.
 
-    :param host: as it is configured.
+    :param host: the configured address or name.
     :param note: writes an event down.
     """
 
@@ -80,7 +80,7 @@ class _Answers:
     found: list[IPv4Address] = attrs.field(factory=list, init=False)
 
     def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
-        """Nothing to keep: a resolution is not cancelled."""
+        """Does nothing: a resolution is never cancelled."""
 
     def addressResolved(self, address: IAddress) -> None:
         assert isinstance(address, TCPAddress)

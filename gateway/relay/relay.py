@@ -1,4 +1,4 @@
-"""One session's hands: they turn bytes into events, and perform the judge's actions."""
+"""The hands of one session: they turn bytes into events, and perform the judge's actions."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ _log = Logger("gateway")
 class Relay:
     """A client's control connection, from its first moment until nothing of it is left.
 
-    It is longer than other classes, and has more fields: the parts of a session meet here and nowhere else, and each
-    action of the judge has its few lines.
+    It is longer than other classes, and has more fields: the parts of a session meet only here, and each action of
+    the judge has its few lines.
 
-    :param number: tells this session from others in events.
+    :param number: the session's number in events.
     :param gone: called once, when both control connections and every data channel are gone.
     """
 
@@ -63,9 +63,9 @@ class Relay:
     _notes: Notes = attrs.field(init=False, repr=False)
 
     def start(self, leg: Leg, peer: SocketAddress, told: proxy.ProxyInfo | None) -> None:
-        """Begins the session of the client that came.
+        """Begins the session of a client.
 
-        :param told: the ends that its PROXY header told; None where the connection is its own.
+        :param told: the ends that its PROXY header names; None where the connection is its own.
         """
         terms = self.terms
         self._deadlines = Deadlines(
@@ -92,7 +92,7 @@ class Relay:
         self.tell(on.Started())
 
     def tell(self, event: on.Event) -> None:
-        """Lets the judge know, and does what follows."""
+        """Gives the judge an event, and does all that follows."""
         self._work(self._events.append, event)
 
     def note(self, record: Record) -> None:
@@ -102,11 +102,11 @@ class Relay:
     # Both sides
 
     def received(self, side: Side, data: bytes) -> None:
-        """Bytes came on a control connection."""
+        """Takes bytes of a control connection."""
         self._work(self._take_in, side, data)
 
     def secured(self, side: Side) -> None:
-        """A control connection has TLS."""
+        """Called when a control connection has TLS."""
         if side is self._client:
             self._notes.client_tls = side.tls
             self.tell(on.ClientSecured())
@@ -115,7 +115,7 @@ class Relay:
             self.tell(on.OriginSecured())
 
     def insecure(self, side: Side, reason: str) -> None:
-        """A control connection could not have TLS, or not go on with it."""
+        """Called when TLS failed on a control connection, in its handshake or later."""
         if side is self._client:
             self.tell(on.ClientTLSFailed(reason))
         else:
@@ -123,23 +123,23 @@ class Relay:
             self.tell(on.OriginTLSFailed(self._channels.origin_tls.failure or reason))
 
     def flow_changed(self) -> None:
-        """A peer reads slowly, or does again."""
+        """Called when a peer reads slowly, or no longer does."""
         self._work()
 
     def failed(self) -> None:
-        """An exception was raised while a control connection was served; it is in the log."""
+        """Called when an exception, now in the log, was raised while a control connection was served."""
         if not self._left:
             self._give_up()
 
     def lost(self, side: Side) -> None:
-        """A control connection is gone."""
-        if not self._left:  # as it has where TLS broke, which was told before
+        """Called when a control connection is gone."""
+        if not self._left:  # if TLS broke, `insecure` came before, and the session may have left
             self.tell(on.ClientLost() if side is self._client else on.OriginLost())
 
     # The loop
 
     def _work(self, happened: Callable[..., None] | None = None, *of: Any) -> None:
-        """Takes in what happened, and does all that follows. A failure of ours ends this session, and no other."""
+        """Takes an event in, and does all that follows. A failure of ours ends this session, and no other."""
         if self._left:
             return
         if self._working:
@@ -177,7 +177,7 @@ class Relay:
             self._client.flush()
             if self._origin is not None:
                 self._origin.flush()
-            more = bool(self._events)  # that a side was lost, say
+            more = bool(self._events)  # for example the loss of a side
         if not self._judge.ended:
             slow = self._client.full
             self._client.read(
@@ -194,7 +194,7 @@ class Relay:
         return self._reading.next(self._judge.hungry)
 
     def _give_up(self) -> None:
-        """Ends the session behind a mistake of ours, with a word to the client if it had no last one yet."""
+        """Ends the session after a mistake of ours, and tells the client if it was not told of the end yet."""
         self._events.clear()
         said, self._judge.ended = self._judge.ended, True
         try:
@@ -322,7 +322,7 @@ class Relay:
     def _close(self, outcome: do.Outcome) -> None:
         self._deadlines.stop()
         if self._dialling is not None:
-            self._dialling.cancel()  # of no effect where it has an answer
+            self._dialling.cancel()  # no effect where it has an answer
         if self._tarpit is not None and self._tarpit.active():
             self._tarpit.cancel()
         channels = self._channels
@@ -330,7 +330,7 @@ class Relay:
         if self._opaque is not None:
             self._opaque.close()
         try:
-            # Which of a client's sessions a data connection belongs to is not known where none can be read.
+            # In unreadable sessions, a data connection may belong to any of the client's sessions.
             if self._opaque is None or outcome not in (do.Outcome.CLIENT_LOST, do.Outcome.ORIGIN_CLOSED):
                 channels.cut()
         finally:
@@ -342,7 +342,7 @@ class Relay:
                 side.close()
 
     def channel_gone(self) -> None:
-        """A data channel has ended that the judge awaits nothing of."""
+        """Called when a data channel ended from which the judge expects nothing more."""
         if self._opaque is not None:
             self._events.append(on.OpaqueChannels(len(self._channels)))
         self._work()

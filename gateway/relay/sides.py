@@ -1,4 +1,5 @@
-"""The two sides of a control connection: they hand bytes on, hold what a slow peer does not take, close in order."""
+"""The two sides of a control connection: they pass bytes on, hold those that a slow peer does not take, close in
+order."""
 
 from __future__ import annotations
 
@@ -12,34 +13,34 @@ from gateway.net.leg import Leg
 from gateway.net.reactor import Reactor
 from gateway.net.tls_leg import Handshake, TLSBroken, TLSLeg
 
-# How long a peer may take to read the last reply and close (seconds). Without that wait a close with unread bytes
-# would be a reset, which can take the last reply away from the peer.
+# Seconds that a peer has to read the last reply and close. Without that wait, a close with unread bytes would be a
+# reset, which can take the last reply away from the peer.
 CLOSE_TIMEOUT = 5.0
 
-_CHUNK = 16384  # bytes of one read
-_MAX_HELD = 65536  # bytes that the peer did not take yet; with more, nothing that makes more is read
+_CHUNK = 16384  # bytes in one read
+_MAX_HELD = 65536  # unsent bytes above which nothing is read that would produce more
 
 
 class Listener(Protocol):
-    """Who owns a side."""
+    """The owner of a side."""
 
     def received(self, side: Side, data: bytes) -> None:
-        """Bytes came."""
+        """Called when bytes came."""
 
     def secured(self, side: Side) -> None:
-        """The TLS handshake is complete."""
+        """Called when the TLS handshake is complete."""
 
     def insecure(self, side: Side, reason: str) -> None:
-        """TLS failed, in its handshake or later; ``lost`` follows."""
+        """Called when TLS failed, in its handshake or later; ``lost`` follows."""
 
     def flow_changed(self) -> None:
-        """The side became full, or is no longer."""
+        """Called when the side became full, or is no longer."""
 
     def failed(self) -> None:
-        """An exception was raised while the side was served; ``lost`` follows."""
+        """Called when an exception was raised while the side was served; ``lost`` follows."""
 
     def lost(self, side: Side) -> None:
-        """The connection is gone. Called once, and last."""
+        """Called when the connection is gone: once, and last."""
 
 
 @attrs.define(eq=False)
@@ -48,7 +49,7 @@ class Side:
 
     :param peer: the address of the other end.
     :param local: the address of this end.
-    :param full: whether the peer has to read before more is sent to it.
+    :param full: whether the peer has to read before it is sent more.
     """
 
     reactor: Reactor = attrs.field(repr=False)
@@ -62,7 +63,7 @@ class Side:
     _blocked: bool = attrs.field(default=False, init=False)  # the peer takes nothing now
     _mute: bool = attrs.field(default=False, init=False)  # the peer takes nothing any more
     _reading: bool = attrs.field(default=True, init=False)
-    _security: Handshake | None = attrs.field(default=None, init=False, repr=False)  # while the handshake goes on
+    _security: Handshake | None = attrs.field(default=None, init=False, repr=False)  # during the handshake
     _closing: bool = attrs.field(default=False, init=False)
     _timer: IDelayedCall | None = attrs.field(default=None, init=False, repr=False)
 
@@ -70,7 +71,7 @@ class Side:
         connection = self.leg.socket
         self.local = str(connection.getsockname()[0])
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        # The urgent byte that ABOR may be sent with belongs to the command (RFC 959 section 4.1.3).
+        # ABOR may be sent with an urgent byte, which belongs to the command (RFC 959 section 4.1.3).
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
         self._watch()
 
@@ -80,7 +81,7 @@ class Side:
         return self.leg.tls
 
     def send(self, data: bytes) -> None:
-        """Sends with the next ``flush``: what belongs together goes out in one write."""
+        """Queues bytes for the next ``flush``: bytes that belong together go out in one write."""
         if self.up and not self._closing and not self._mute:
             self._held += data
             if len(self._held) > _MAX_HELD:
@@ -88,19 +89,19 @@ class Side:
                 self._weigh()
 
     def flush(self) -> None:
-        """Sends what is held, as far as the peer takes it now; the rest when it does."""
+        """Sends the queued bytes, as far as the peer takes them now; the rest when it does."""
         if self._held and self.up and not self._blocked and self._security is None:
             self._writable()
 
     def secure(self, security: Handshake) -> None:
-        """Begins TLS behind what was sent."""
+        """Begins TLS behind the bytes that were sent."""
         self.flush()
         self._security = security
         if not self._held:
             self._shake_hands(security)
 
     def read(self, on: bool) -> None:
-        """Whether bytes are wanted now."""
+        """Has bytes read from now on, or not."""
         if self._reading == on or not self.up or self._closing:
             return
         self._reading = on
@@ -108,10 +109,10 @@ class Side:
             self.leg.watch_reads(on)
 
     def close(self) -> None:
-        """Sends what is held, then FIN; waits for the peer's, but not for long."""
+        """Sends the queued bytes, then FIN; waits for the peer's FIN, but not for long."""
         if self._closing or not self.up:
             return
-        if self._security is not None:  # nothing that the peer could be told would be understood
+        if self._security is not None:  # the peer would understand nothing that it is told
             self._give_tls_up()
         self.read(True)
         self._closing = True
@@ -151,7 +152,7 @@ class Side:
         except BlockingIOError:
             blocked = True
         except OSError:
-            # What the peer said before it went is still to be read, and may tell why; so is its end.
+            # The peer's last words are still to be read, and may tell the reason; so is its end.
             self._mute = True
             self._held.clear()
         if blocked != self._blocked:
@@ -183,7 +184,7 @@ class Side:
         self.owner.secured(self)
 
     def _give_tls_up(self) -> None:
-        """Goes back to plain TCP, in which alone the connection can be closed in order now."""
+        """Goes back to plain TCP: only so can the connection be closed in order now."""
         self._security = None
         self._blocked = False
         self._held.clear()

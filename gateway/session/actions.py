@@ -1,4 +1,4 @@
-"""What a session asks to be done, in this order."""
+"""The actions that a session asks for, in order. Each class's docstring is the order to the performer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gateway.session.events import Deadline, Towards
 
 
 class Outcome(enum.Enum):
-    """How a session ended. The value is what events and the log say."""
+    """The ways in which a session ends. Events and the log carry the value."""
 
     QUIT = "quit"
     CLIENT_LOST = "client lost"
@@ -55,29 +55,29 @@ class SendToOrigin:
 
 @attrs.frozen
 class StartClientTLS:
-    """Send these bytes and begin TLS as the server, unless bytes wait already: then that is told instead."""
+    """Send these bytes and begin TLS as the server. If bytes wait already, report that instead."""
 
     data: bytes
 
 
 @attrs.frozen
 class StartOriginTLS:
-    """Begin TLS with the origin, unless bytes wait already: then that is told instead."""
+    """Begin TLS with the origin. If bytes wait already, report that instead."""
 
 
 @attrs.frozen
 class GoOpaque:
-    """From now on relay the control connections byte for byte, and open the whole passive range to the client's
-    address; unless bytes wait already: then that is told instead. Send these bytes to the client first."""
+    """Relay the control connections byte for byte from now on, and open the whole passive range to the client's
+    address. If bytes wait already, report that instead. Send these bytes to the client first."""
 
     data: bytes
 
 
 @attrs.frozen
 class BeginData:
-    """The transfer begins: the data channel may relay, with or without TLS on the client's side.
+    """Begin the transfer: the data channel may relay, with or without TLS on the client's side.
 
-    :param towards: where its bytes go; None where that is not known.
+    :param towards: the direction of its bytes; None where that is not known.
     """
 
     secure: bool
@@ -86,8 +86,8 @@ class BeginData:
 
 @attrs.frozen
 class OpenData:
-    """Listen on the public port for the client, and end the data channel there was; its origin's port is dialled
-    once the client came."""
+    """Listen on the public port for the client, and end the previous data channel. Dial the origin's port once the
+    client came."""
 
     origin_port: int
     public_port: int
@@ -95,27 +95,27 @@ class OpenData:
 
 @attrs.frozen
 class DialData:
-    """Dial the origin's data port now, whether or not the client came."""
+    """Dial the origin's data port now, even if the client has not come."""
 
 
 @attrs.frozen
 class ReleaseData:
-    """The transfer is complete: the data channel may go when both sides are done with it."""
+    """Release the data channel of a complete transfer: it may go when both sides are done with it."""
 
 
 @attrs.frozen
 class AbortData:
-    """End the data channel at once, and never so that what it carried looks whole."""
+    """End the data channel at once, and never so that its file looks whole."""
 
 
 @attrs.frozen
 class CountFailedLogin:
-    """Have it counted that the origin refused a login, and tell so once its reply may go on to the client."""
+    """Count a login that the origin refused, and report it once the reply may go on to the client."""
 
 
 @attrs.frozen
 class Arm:
-    """Start a deadline, anew where it runs."""
+    """Start a deadline, or restart it where it runs."""
 
     deadline: Deadline
 
@@ -129,14 +129,14 @@ class Disarm:
 
 @attrs.frozen
 class Note:
-    """Write an event down. It never holds an argument of the client's."""
+    """Write an event down. It never holds one of the client's arguments."""
 
     record: Record
 
 
 @attrs.frozen
 class Close:
-    """Close both control connections once what was sent is flushed, and the data channel now."""
+    """Close both control connections once all that was sent is flushed, and the data channel now."""
 
     outcome: Outcome
 
@@ -160,4 +160,4 @@ Action = (
     | Close
 )
 
-Actions = list[Action]  # in the order in which they are to be done
+Actions = list[Action]  # in order of execution

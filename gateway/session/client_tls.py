@@ -27,12 +27,12 @@ CONTROL_REQUIRED = Reply.of(530, "TLS is required: send AUTH TLS before you log 
 DATA_REQUIRED = Reply.of(522, "TLS is required on data connections: send PBSZ 0 and PROT P.")
 
 _MECHANISMS = {b"TLS", b"TLS-C", b"SSL", b"TLS-P"}
-_PRIVATE_AT_ONCE = {b"SSL", b"TLS-P"}  # as the drafts before RFC 4217 had them
+_PRIVATE_AT_ONCE = {b"SSL", b"TLS-P"}  # the words of the drafts before RFC 4217
 _LOGIN_VERBS = (b"USER", b"PASS", b"ACCT")
 
 
 class Requirement(enum.Enum):
-    """What may not be in the clear."""
+    """The connections that must have TLS."""
 
     NONE = enum.auto()
     CONTROL = enum.auto()
@@ -41,12 +41,12 @@ class Requirement(enum.Enum):
 
 @attrs.frozen
 class TLSTerms:
-    """What TLS there is on either side.
+    """The terms for TLS on either side.
 
     :param terminates: whether the gateway ends the client's TLS.
     :param implicit: whether that TLS begins with the client's first byte.
-    :param require: what the client may not do in the clear.
-    :param passthrough: whether AUTH is the origin's to answer, and all after it unseen.
+    :param require: the connections of the client that must have TLS.
+    :param passthrough: whether the origin answers AUTH, and the gateway sees nothing after it.
     :param to_origin: whether the gateway speaks TLS to the origin.
     :param origin_implicit: whether that TLS begins with the first byte.
     """
@@ -61,7 +61,7 @@ class TLSTerms:
 
 @attrs.define
 class ClientTLS:
-    """What of one client's session is protected."""
+    """The protection of one client's session."""
 
     terms: TLSTerms = attrs.field(repr=False)
     _state: Machine[Protection, Cause] = attrs.field(init=False)
@@ -87,11 +87,11 @@ class ClientTLS:
         return self._state.state is Protection.PRIVATE
 
     def implicit(self) -> None:
-        """TLS begins with the first byte; data connections have it as well, unless PROT C comes."""
+        """Begins TLS with the first byte; data connections have it as well, unless PROT C comes."""
         self._state.move(Cause.AUTH_PRIVATE)
 
     def secured(self) -> None:
-        """The handshake of the control connection is complete."""
+        """Completes the handshake of the control connection."""
         self._state.move(Cause.SECURED)
 
     def answer(self, command: Command) -> Reply:
@@ -134,7 +134,7 @@ class ClientTLS:
                 return UNKNOWN_PROTECTION
 
     def refusal(self, command: Command) -> Reply | None:
-        """The reply to a command that may not be given in the clear; None where it may."""
+        """The refusal of a command that may not be sent in the clear; None where it may."""
         require = self.terms.require
         if require is Requirement.NONE:
             return None

@@ -1,7 +1,7 @@
 """The conversation of an open session: the client's commands, and the replies that answer them.
 
-Commands wait in one queue and are judged when their turn comes, so a local answer is in its place by itself. One
-command is before the origin at a time; only STAT, NOOP and ABOR may stand beside a transfer (RFC 959 section 4.1.3).
+Commands wait in one queue and are judged in their turn, so a local answer is in its place by itself. One command at a
+time is before the origin; only STAT, NOOP and ABOR may stand beside a transfer (RFC 959 section 4.1.3).
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ _TLS_FEATURES = {b"AUTH": b"AUTH TLS", b"PBSZ": b"PBSZ", b"PROT": b"PROT"}
 
 @attrs.define
 class Conversation:
-    """Everything between the greeting and the end. Methods give the actions that they lead to.
+    """All that happens between the greeting and the end. Methods give the actions that follow.
 
     :param client_tls: TLS on the client's side.
-    :param exchanges: those before the origin.
-    :param scrubber: takes the origin's address out of replies; there once the origin is connected.
+    :param exchanges: the exchanges before the origin.
+    :param scrubber: takes the origin's address out of replies; set once the origin is connected.
     """
 
     setting: Setting = attrs.field(repr=False)
@@ -51,7 +51,7 @@ class Conversation:
     login: LoginState = attrs.field(factory=LoginState, init=False)
     transfers: Transfers = attrs.field(init=False)
     _queue: list[Command | Unclean] = attrs.field(factory=list, init=False, repr=False)
-    _behind: list[Reply] = attrs.field(factory=list, init=False, repr=False)  # a reply that is held
+    _behind: list[Reply] = attrs.field(factory=list, init=False, repr=False)  # replies behind a held one
     _tolerance: Tolerance = attrs.field(factory=Tolerance, init=False, repr=False)
     _draining: bool = attrs.field(default=False, init=False)
     _origin_gone: bool = attrs.field(default=False, init=False)
@@ -63,13 +63,13 @@ class Conversation:
 
     @property
     def hungry(self) -> bool:
-        """Whether more commands may be given to it; where not, the client is not read (back-pressure)."""
+        """Whether it takes more commands; while it does not, the client is not read (back-pressure)."""
         return len(self._queue) < MAX_QUEUED
 
     # Commands
 
     def heard(self, item: Command | Unclean) -> Actions:
-        """The client sent a line; it waits for its turn."""
+        """Queues a line from the client."""
         if self.exchanges.has(b"AUTH"):
             return self._end(injected())
         self._queue.append(item)
@@ -126,7 +126,7 @@ class Conversation:
         return actions + self._transfer(answer)
 
     def _transfer(self, command: Command | None) -> Actions:
-        """Asks for a transfer, where it is time; while bytes move no session is idle."""
+        """Asks for a transfer once its turn has come; while bytes move no session is idle."""
         asked = [] if command is None else self._ask(Exchange(command, command))
         return [*asked, do.Disarm(Deadline.IDLE)] if self.transfers.moving else asked
 
@@ -152,7 +152,7 @@ class Conversation:
     # Replies
 
     def replied(self, reply: Reply) -> Actions:
-        """The origin sent a reply."""
+        """Takes a reply from the origin."""
         if not self._holding:
             return self._settle(reply)
         self._behind.append(reply)
@@ -162,7 +162,7 @@ class Conversation:
 
     @property
     def _holding(self) -> bool:
-        """Whether a reply of the origin's is held, and those that come behind it wait."""
+        """Whether a reply of the origin's is held; those behind it wait."""
         return self.transfers.completing or self.login.held
 
     def _settle(self, reply: Reply) -> Actions:
@@ -219,7 +219,7 @@ class Conversation:
         return [*actions, send(clean)]
 
     def counted(self, last: bool) -> Actions:
-        """The failed login is counted: its reply may go on.
+        """Lets the reply to a failed login go on, now that it is counted.
 
         :param last: whether it was one too many.
         """
@@ -231,21 +231,21 @@ class Conversation:
     # Data
 
     def data_listening(self, host: IPv4Address | None) -> Actions:
-        """The data port listens."""
+        """Called when the data port listens."""
         actions, answer = self.transfers.listening(host)
         return [*actions, send(answer)]
 
     def data_connected(self) -> Actions:
-        """The origin's data port accepted."""
+        """Called when the origin's data port accepted."""
         actions, command = self.transfers.connected()
         return actions + self._transfer(command)
 
     def data_delivered(self, towards: Towards) -> Actions:
-        """One direction of the data is complete."""
+        """Called when one direction of the data is complete."""
         return self._completed(self.transfers.delivered(towards))
 
     def data_ended(self, insecure: bool) -> Actions:
-        """The data channel is gone."""
+        """Called when the data channel is gone."""
         return self._completed(self.transfers.ended(insecure)) + self.rest()
 
     def _completed(self, step: tuple[Actions, Reply | None]) -> Actions:
@@ -255,7 +255,7 @@ class Conversation:
         return [*actions, do.Disarm(Deadline.GRACE), send(answer), *self._catch_up()]
 
     def _catch_up(self) -> Actions:
-        """The reply that was held has gone on: now those that came behind it."""
+        """Goes on with the replies that came behind the held one."""
         actions = self.rest()
         while self._behind and not self._over:
             actions += self._settle(self._behind.pop(0))
@@ -266,23 +266,23 @@ class Conversation:
     # Time, and the end
 
     def rest(self) -> Actions:
-        """The time to the next command begins, unless bytes move."""
+        """Starts the time to the next command, unless bytes move."""
         return [] if self._over or self.transfers.moving else [do.Arm(Deadline.IDLE)]
 
     def grace_is_over(self) -> Actions:
-        """The time is over that a failed transfer's data, or the reply to ABOR, had."""
+        """Ends the time that a failed transfer's data, or the reply to ABOR, had."""
         if self.transfers.completing:
             return self._completed(self.transfers.give_up())
-        self.exchanges.forget(b"ABOR")  # the reply to the transfer was the one to the ABOR as well
+        self.exchanges.forget(b"ABOR")  # the reply to the transfer was also the one to the ABOR
         return []
 
     def drains(self) -> Actions:
-        """The gateway is about to stop: the session ends, with its transfer."""
+        """Ends the session after its transfer, since the gateway is about to stop."""
         self._draining = True
         return self._drain()
 
     def origin_lost(self) -> Actions:
-        """The origin's control connection is gone."""
+        """Called when the origin's control connection is gone."""
         self._origin_gone = True
         if self._holding:
             return []

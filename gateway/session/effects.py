@@ -1,4 +1,4 @@
-"""The effects of final replies: what an origin's answer changes in the session, besides its text."""
+"""The effects of final replies: the changes that an origin's answer makes in the session, besides its text."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def _positive(exchange: Exchange, reply: Reply) -> bool:
 
 
 def _all(exchange: Exchange, reply: Reply) -> bool:
-    """EPSV ALL asks for no port (RFC 2428 section 4)."""
+    """Whether this is EPSV ALL, which asks for no port (RFC 2428 section 4)."""
     return (exchange.said.argument or b"").strip().upper() == b"ALL"
 
 
-# By the client's verb. The first test that holds decides.
+# The effects by the client's verb. The first test that holds decides.
 EFFECTS: Mapping[bytes, tuple[tuple[_Test, Effect], ...]] = {
     b"USER": ((_code(230), Effect.LOGGED_IN),),
     b"PASS": ((_code(230), Effect.LOGGED_IN), (_code(530), Effect.LOGIN_REFUSED)),

@@ -30,15 +30,15 @@ def end(outcome: Outcome, last: Reply | None = None) -> Actions:
 
 
 def origin_error(reason: str) -> do.Note:
-    """The event of an origin that does what no origin may."""
+    """The event of an origin that does something forbidden."""
     return do.Note(OriginError(reason))
 
 
 def origin_insecure(reason: str) -> Actions:
-    """The origin has no TLS, or not the right one; there is no way on in the clear."""
+    """Ends the session of an origin that has no TLS, or not the right one; it never goes on in the clear."""
     return [do.Note(TLSFailed(TLSSide.ORIGIN, reason)), *end(Outcome.ORIGIN_TLS, UNAVAILABLE)]
 
 
 def injected(last: Reply | None = None) -> Actions:
-    """Bytes came in the clear where TLS was to begin (CVE-2011-0411 and its kin)."""
+    """Ends a session in which bytes came in the clear where TLS was to begin (CVE-2011-0411 and its kin)."""
     return [do.Note(TLSFailed(TLSSide.CONTROL, Outcome.INJECTED.value)), *end(Outcome.INJECTED, last)]

@@ -1,4 +1,4 @@
-"""What can happen to a session."""
+"""The events that can happen to a session."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from gateway.machine import Name
 
 
 class Deadline(Name):
-    """What the session waits for no longer than it has to; the length of each is the performer's to know."""
+    """The deadlines of a session; the performer knows the length of each."""
 
     LOGIN = "login"  # from connect to a successful login
     IDLE = "idle"  # no command and no transfer under way
-    GRACE = "grace"  # from the end of a transfer that failed: to that of its data channel, or to the reply to ABOR
+    GRACE = "grace"  # from the end of a failed transfer to the end of its data channel, or to the reply to ABOR
 
 
 class Towards(Name):
@@ -56,7 +56,7 @@ class OriginFailed:
 
 @attrs.frozen
 class CommandReceived:
-    """A command arrived, in the order of the client's bytes; so did each of the next two."""
+    """A command arrived. This event and the next two come in the order of the client's bytes."""
 
     command: Command
 
@@ -82,7 +82,7 @@ class ReplyReceived:
 
 @attrs.frozen
 class OriginBroke:
-    """The origin sent what is no reply, or too much. ``reason`` is for the operator alone."""
+    """The origin sent a text that is not a reply, or too much. ``reason`` is for the operator alone."""
 
     reason: str
 
@@ -113,7 +113,7 @@ class OriginTLSFailed:
 
 @attrs.frozen
 class Injected:
-    """Bytes came in the clear behind what begins TLS (CVE-2011-0411 and its kin)."""
+    """Bytes came in the clear behind the message that begins TLS (CVE-2011-0411 and its kin)."""
 
 
 @attrs.frozen
@@ -123,7 +123,7 @@ class OpaqueMoved:
 
 @attrs.frozen
 class OpaqueChannels:
-    """So many data channels of such a session are open now."""
+    """The number of open data channels changed, in a session that the gateway cannot read."""
 
     count: int
 
@@ -154,7 +154,7 @@ class DataDelivered:
 class DataEnded:
     """The data channel is gone, or could not be set up.
 
-    :param insecure: whether it is because the client's TLS on it failed.
+    :param insecure: whether the client's TLS on it failed.
     """
 
     insecure: bool = False

@@ -1,5 +1,5 @@
 """The exchanges before the origin: at most one command, and beside a transfer STAT, NOOP and ABOR (RFC 959 section
-4.1.3). A reply is matched with the command that was asked of the origin."""
+4.1.3). A reply is matched with the command that the origin was sent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gateway.ftp.replies import Reply
 
 MAX_EXCHANGES = 64
 
-# Replies that a command beside a transfer may have for its own: its answers, and its refusals.
+# The codes that a command beside a transfer may have for its own: its answers, and its refusals.
 _BESIDE = {b"STAT": (211, 212, 213), b"NOOP": (200,), b"ABOR": (225, 226)}
 _REFUSED = (500, 501, 502, 503, 504, 530)
 _NO_PATH = (450, 550)
@@ -28,11 +28,11 @@ class By(enum.Enum):
 
 @attrs.frozen(eq=False)
 class Exchange:
-    """A command, and the replies to come.
+    """One command, and the replies to come.
 
-    :param said: the command that the client said; of the gateway's own, the command that it asks.
+    :param said: the command that the client said; for one of the gateway's own, the command that it asks.
     :param asked: the command that the origin was sent.
-    :param by: on whose behalf.
+    :param by: the side on whose behalf.
     """
 
     said: Command
@@ -42,7 +42,7 @@ class Exchange:
 
 @attrs.define
 class Exchanges:
-    """The exchanges that are not complete, in the order in which they were asked."""
+    """The incomplete exchanges, in the order in which they were asked."""
 
     _open: list[Exchange] = attrs.field(factory=list, init=False)
 
@@ -61,19 +61,19 @@ class Exchanges:
         return any(one.said.verb == verb and one.by is By.CLIENT for one in self._open)
 
     def add(self, exchange: Exchange) -> None:
-        """Its command was asked."""
+        """Adds an exchange whose command was asked."""
         self._open.append(exchange)
 
     def remove(self, exchange: Exchange) -> None:
-        """It has its final reply."""
+        """Removes an exchange that has its final reply."""
         self._open.remove(exchange)
 
     def forget(self, verb: bytes) -> None:
-        """Those whose command has that verb will have no reply."""
+        """Removes the exchanges whose command has that verb: they will have no reply."""
         self._open = [one for one in self._open if one.asked.verb != verb]
 
     def answered(self, reply: Reply, *, transferring: bool, running: bool) -> Exchange | None:
-        """The exchange that a reply belongs to; None where nobody asked for it.
+        """The exchange that a reply belongs to; None for a reply that nobody asked for.
 
         An ABOR comes last, as it may have no reply of its own.
 

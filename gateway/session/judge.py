@@ -1,6 +1,6 @@
 """The judge of one control connection: events in, actions out.
 
-The table at the end says which events each phase takes, and who answers them.
+The table at the end says which events each phase takes, and how.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ from gateway.session.tables import PHASE, Cause, Phase
 
 
 class UnexpectedEvent(Exception):
-    """An event came in a phase that does not take it: a mistake in this program."""
+    """An event that came in a phase that does not take it: a mistake in this program."""
 
 
 @attrs.define
 class Judge:
     """One client, one origin, and the control connection between them.
 
-    :param ended: whether the session is over; it then asks for nothing any more.
+    :param ended: whether the session is over; then it asks for nothing more.
     """
 
     setting: Setting = attrs.field(repr=False)
@@ -66,16 +66,16 @@ class Judge:
 
     @property
     def hungry(self) -> bool:
-        """Whether more commands may be given to it; where not, the client is not read (back-pressure)."""
+        """Whether it takes more commands; while it does not, the client is not read (back-pressure)."""
         return not self.ended and self._conversation.hungry
 
     @property
     def user(self) -> str | None:
-        """The name with which the client logged in; None before it did, and where that cannot be read."""
+        """The name with which the client logged in; None before that, and where it cannot be read."""
         return self._conversation.login.user
 
     def receive(self, event: Event) -> Actions:
-        """Judges what happened; gives the actions that follow, in order.
+        """Judges one event; gives the actions that follow, in order.
 
         :raises UnexpectedEvent: where the phase takes no such event.
         """
@@ -245,7 +245,7 @@ _TAKES: Mapping[Phase, _Takes] = {
         on.OriginLost: lambda judge, event: end(Outcome.ORIGIN_CLOSED),
         on.Draining: lambda judge, event: judge._drain_opaque(),
         on.Stopped: lambda judge, event: end(Outcome.DRAINED),
-        # A data channel from before: nothing waits for it any more.
+        # The events of an earlier data channel: nothing waits for them any more.
         **{
             ignored: lambda judge, event: []
             for ignored in (on.DataListening, on.DataConnected, on.DataDelivered, on.DataEnded)

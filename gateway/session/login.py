@@ -1,4 +1,4 @@
-"""The login, as far as the origin's replies tell: the gateway knows no users."""
+"""The login, as the origin's replies tell it: the gateway knows no users."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.session.tables import LOGIN, Cause, Login
 
 @attrs.define
 class LoginState:
-    """Who is logged in, and the refusal that waits until it is counted.
+    """The user who is logged in, and the refusal that waits until it is counted.
 
     :param user: the name with which the client logged in, as the client gave it; None before that.
     """
@@ -24,20 +24,20 @@ class LoginState:
 
     @property
     def held(self) -> bool:
-        """Whether the refusal of a login is held; all that came behind it waits."""
+        """Whether the refusal of a login is held; everything behind it waits."""
         return self._refusal is not None
 
     def names(self, command: Command) -> None:
-        """The client said USER."""
+        """Takes the client's USER."""
         self._named = command.argument or b""
 
     def logged_in(self) -> None:
-        """The origin said 230. Only now the name is known to be one, and no password that was typed too early."""
+        """Takes the origin's 230. Only now the name is known to be a user's, and not a password typed too early."""
         self._state.move(Cause.LOGGED_IN)
         self.user = self._named.decode(errors="backslashreplace")
 
     def reinitialized(self) -> None:
-        """The origin carried out REIN."""
+        """Forgets the user: the origin carried out REIN."""
         self._state.move(Cause.REINITIALIZED)
 
     def refused(self, reply: Reply) -> None:

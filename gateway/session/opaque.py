@@ -1,4 +1,4 @@
-"""A session that cannot be read: after AUTH in the mode passthrough it is seen only that bytes pass."""
+"""The session that cannot be read: after AUTH in the mode passthrough, the gateway sees only that bytes pass."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.session.events import Deadline
 
 @attrs.define
 class Opaque:
-    """Knows when such a session is idle, and when it may be ended.
+    """The state of such a session: whether it is idle, and whether it may be ended.
 
     :param draining: whether the gateway is about to stop.
     """
@@ -21,14 +21,14 @@ class Opaque:
     _channels: int = attrs.field(default=0, init=False)
 
     def moved(self) -> Actions:
-        """Bytes passed on a control connection."""
+        """Restarts the idle time: bytes passed on a control connection."""
         return [do.Disarm(Deadline.IDLE) if self._channels else do.Arm(Deadline.IDLE)]
 
     def counted(self, channels: int) -> Actions:
-        """So many data channels are open now."""
+        """Takes the number of data channels that are open now."""
         self._channels = channels
         return self.moved() + self.drain()
 
     def drain(self) -> Actions:
-        """Ends the session where the gateway is about to stop, once no data moves."""
+        """Ends the session once no data moves, since the gateway is about to stop."""
         return end(Outcome.DRAINED) if self.draining and not self._channels else []

@@ -25,13 +25,13 @@ class Refused(Exception):
 
 @attrs.define
 class Opening:
-    """Holds the greeting back until the origin is as secure as it has to be.
+    """The greeting, held back until the origin is as secure as it has to be.
 
-    Methods give the actions that they lead to.
+    Methods give the actions that follow.
 
     :param banner: the text of the greeting; None for the origin's own.
     :param terms: TLS on either side.
-    :param exchanges: those before the origin.
+    :param exchanges: the exchanges before the origin.
     :param greeting: the greeting, once nothing stands in its way.
     """
 
@@ -47,13 +47,13 @@ class Opening:
         return OriginTLS(self.terms.origin_implicit)
 
     def connected(self) -> Actions:
-        """The origin is connected."""
+        """Called when the origin is connected."""
         return [do.StartOriginTLS()] if self.terms.origin_implicit else []
 
     def greeted(self, reply: Reply) -> Actions:
-        """The origin's greeting came.
+        """Takes the origin's greeting.
 
-        :raises Refused: where it is none.
+        :raises Refused: where the reply is no greeting.
         """
         if not reply.positive:
             raise Refused(reply)
@@ -61,7 +61,7 @@ class Opening:
         return self.secured()
 
     def secured(self) -> Actions:
-        """Nothing is left of the last step: asks for the next, or lets the greeting go."""
+        """Goes on after a step: asks for the next one, or lets the greeting go."""
         exchange = self._tls.next() if self.terms.to_origin else None
         if exchange is None:
             self.greeting = self._held
@@ -70,9 +70,9 @@ class Opening:
         return [do.SendToOrigin(exchange.asked.render())]
 
     def answered(self, reply: Reply) -> Actions:
-        """The origin answers a command of the gateway's own.
+        """Takes the origin's answer to one of the gateway's own commands.
 
-        :raises Insecure: where it refuses.
+        :raises Insecure: where the origin refuses.
         """
         if reply.preliminary:
             return []

@@ -14,12 +14,12 @@ _COMMANDS = (_AUTH, Command(b"PBSZ", b"0"), Command(b"PROT", b"P"))
 
 
 class Insecure(Exception):
-    """The origin does not do what it must. The text is for the operator."""
+    """An origin that does not do as it must. The text is for the operator."""
 
 
 @attrs.define
 class OriginTLS:
-    """The commands that are left to ask.
+    """The commands that are still to be asked.
 
     :param implicit: whether TLS has begun already, with the first byte.
     """
@@ -40,9 +40,9 @@ class OriginTLS:
         return Exchange(command, command, By.GATEWAY)
 
     def answered(self, exchange: Exchange, reply: Reply) -> do.StartOriginTLS | None:
-        """The origin's final reply to such a command: whether the handshake is next.
+        """The start of the handshake where the origin's final reply leads to it, else None.
 
-        :raises Insecure: where the origin refused; there is no way on in the clear.
+        :raises Insecure: where the origin refused; the session never goes on in the clear.
         """
         if not reply.positive:
             raise Insecure(f"{exchange.asked.verb.decode()} was refused with {reply.code}")

@@ -1,4 +1,4 @@
-"""Which commands are refused, and with what reply."""
+"""The policy: which commands are refused, and with which reply."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _REFUSED = {Kind.ACTIVE: ACTIVE_REFUSED, Kind.HIDING: HIDING_REFUSED, Kind.TLS: 
 
 @attrs.frozen
 class Policy:
-    """What an application relays.
+    """The commands that an application relays.
 
     :param allow: verbs relayed besides the known ones.
     :param deny: verbs refused, known or not.
     :param read_only: whether the verbs that change the origin are refused.
-    :param tls: whether AUTH and its kin are answered, here or by the origin.
+    :param tls: whether AUTH and its kin are answered, by the gateway or by the origin.
     """
 
     allow: frozenset[bytes] = frozenset()

@@ -1,4 +1,4 @@
-"""What both ends of a control connection say, as the judge's events."""
+"""The reading of both ends of a control connection, as the judge's events."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gateway.session import events as on
 
 @attrs.define
 class Reading:
-    """Both streams of one session. Replies come first: they may be awaited by commands that wait already."""
+    """The two streams of one session. Replies come first, since a queued command may be waiting for one."""
 
     commands: CommandStream = attrs.field(factory=CommandStream)
     replies: ReplyStream = attrs.field(factory=ReplyStream)

@@ -11,7 +11,7 @@ from gateway.machine import Name
 
 
 class Cause(Name):
-    """What moves a machine. The value is what the diagrams say."""
+    """The causes that move a machine. The diagrams show the value."""
 
     ORIGIN_CHOSEN = "client connected: the origin is chosen"
     ORIGIN_CONNECTED = "origin connected"
@@ -39,7 +39,7 @@ class Cause(Name):
 
 
 class Phase(Name):
-    """Of the control connection."""
+    """The phases of the control connection."""
 
     NEW = "new"
     CONNECTING = "connecting to the origin"
@@ -51,14 +51,14 @@ class Phase(Name):
 
 
 class Login(Name):
-    """Of the user, as the origin's replies tell."""
+    """The states of the login, as the origin's replies tell it."""
 
     OUT = "not logged in"
     IN = "logged in"
 
 
 class Data(Name):
-    """Of the data channel that the last 227 or 229 asked for."""
+    """The states of the data channel that the last 227 or 229 asked for."""
 
     NONE = "none"
     OPENING = "opening: the 227 or 229 is held"
@@ -70,7 +70,7 @@ class Data(Name):
 
 
 class Transfer(Name):
-    """Of the transfer command."""
+    """The states of the transfer command."""
 
     NONE = "none"
     HELD = "held: the origin's data port is dialled first"
@@ -80,7 +80,7 @@ class Transfer(Name):
 
 
 class Protection(Name):
-    """Of the client's side, where the gateway ends its TLS."""
+    """The states of TLS on the client's side, where the gateway ends it."""
 
     CLEAR = "clear"
     STARTING = "handshake"

@@ -1,4 +1,4 @@
-"""The tolerance for lines that are no FTP: each is refused, and a few too many end the session."""
+"""The tolerance for lines that are not FTP: each is refused, and the last of too many ends the session."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gateway.ftp.replies import Reply
 from gateway.session.actions import Outcome
 
 MAX_UNCLEAN = 3
-MAX_UNKNOWN = 10  # in a row: another protocol's lines, or a scanner (ALPACA, CVE-2021-3618)
+MAX_UNKNOWN = 10  # commands in a row: another protocol's lines, or a scanner (ALPACA, CVE-2021-3618)
 
 UNCLEAN = Reply.of(500, "Line too long or not clean.")
 TOO_UNCLEAN = Reply.of(421, "Too many bad lines; closing control connection.")
@@ -19,21 +19,21 @@ Last = tuple[Outcome, Reply]
 
 @attrs.define
 class Tolerance:
-    """Counts bad lines. Each method gives the session's end where the line was one too many."""
+    """The bad lines of a session. Each method gives the session's end where the line was one too many."""
 
     _unclean: int = attrs.field(default=0, init=False)
     _unknown: int = attrs.field(default=0, init=False)
 
     def unclean(self) -> Last | None:
-        """A line was dropped."""
+        """Counts a line that was dropped."""
         self._unclean += 1
         return (Outcome.CLIENT_UNCLEAN, TOO_UNCLEAN) if self._unclean == MAX_UNCLEAN else None
 
     def unknown(self) -> Last | None:
-        """A command's verb is unknown."""
+        """Counts a command whose verb is unknown."""
         self._unknown += 1
         return (Outcome.CLIENT_UNKNOWN, TOO_MANY_UNKNOWN) if self._unknown == MAX_UNKNOWN else None
 
     def known(self) -> None:
-        """A command's verb is known: the unknown ones are no longer in a row."""
+        """Ends a row of unknown commands with a known one."""
         self._unknown = 0

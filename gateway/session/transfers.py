@@ -1,4 +1,4 @@
-"""The judge's part for data: from a 227 or 229 to the completion reply of the transfer that it was asked for."""
+"""The judge's part for data: from a 227 or 229 to the completion reply of the transfer."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class _Announcement:
 class Transfers:
     """At most one data channel and one transfer at a time, as FTP has it.
 
-    Methods give the actions that they lead to, and the reply that may go to the client now; None while it waits.
+    Methods give the actions that follow, and the reply that may go to the client now; None while it waits.
 
     :param client_tls: the protection of the client's data connections.
     :param ports: the origin's passive ports, once it is connected.
@@ -72,7 +72,7 @@ class Transfers:
 
     @property
     def running(self) -> bool:
-        """Whether the origin said 1yz to the transfer command and nothing final yet."""
+        """Whether the origin said 1yz to the transfer command, and nothing final yet."""
         return self._transfer.state is Transfer.RUNNING
 
     @property
@@ -86,9 +86,9 @@ class Transfers:
         return self._transfer.state is Transfer.COMPLETING
 
     def announce(self, reply: Reply, clean: Reply) -> tuple[Actions, Reply | None]:
-        """The origin's 227 or 229, to the PASV or EPSV that asked for it: opens the port that stands for its port.
+        """Opens the port that stands for the origin's, from the 227 or 229 to the PASV or EPSV that asked for it.
 
-        The host in it is not even looked at (RFC 2577 section 3; CVE-2021-4189).
+        The host in the reply is not even looked at (RFC 2577 section 3; CVE-2021-4189).
 
         :param clean: the reply as the client may see it; a host name in the place of its six numbers hides the port.
         """
@@ -104,7 +104,7 @@ class Transfers:
         return [do.OpenData(port, public_port)], None
 
     def listening(self, host: IPv4Address | None) -> tuple[Actions, Reply]:
-        """The port listens: the 227 or 229 may go out."""
+        """Lets the 227 or 229 go out, now that the port listens."""
         assert self._announcement is not None
         announcement, self._announcement = self._announcement, None
         self._data.move(Cause.LISTENS)
@@ -116,7 +116,7 @@ class Transfers:
         return [], addresses.render_227(host, announcement.public_port)
 
     def begin(self, command: Command) -> tuple[Actions, Command | Reply | None]:
-        """A transfer command: gives the command that goes to the origin now, or the reply to the client.
+        """Takes a transfer command; gives the command that goes to the origin now, or the reply to the client.
 
         The origin's data port is dialled first, so that the origin cannot give up on it in between.
         """
@@ -133,7 +133,8 @@ class Transfers:
                 return self._send(command)
 
     def connected(self) -> tuple[Actions, Command | None]:
-        """The origin's data port accepted: gives the transfer command that waited for that, if one did."""
+        """Called when the origin's data port accepted; gives the transfer command that waited for it, if
+        any."""
         self._data.move(Cause.DIALLED)
         if self._transfer.state is not Transfer.HELD:
             return [], None
@@ -141,14 +142,14 @@ class Transfers:
         return self._send(self._command)
 
     def delivered(self, towards: Towards) -> tuple[Actions, Reply | None]:
-        """One direction is complete: gives the completion reply that waited for that, if one did."""
+        """Called when one direction is complete; gives the completion reply that waited for it, if any."""
         self._delivered |= {towards}
         return self._settle() if self.completing and self._whole else ([], None)
 
     def ended(self, insecure: bool) -> tuple[Actions, Reply | None]:
-        """The data channel is gone: gives the reply that waited for it, if one did.
+        """Called when the data channel is gone; gives the reply that waited for it, if any.
 
-        :param insecure: whether because the client's TLS on it failed.
+        :param insecure: whether the client's TLS on it failed.
         """
         self._insecure = insecure
         opening = self._data.state is Data.OPENING
@@ -163,17 +164,17 @@ class Transfers:
         return self._settle() if self.completing else ([], None)
 
     def preliminary(self) -> None:
-        """The origin's 1yz: the transfer runs."""
+        """Takes the origin's 1yz: the transfer runs."""
         self._transfer.move(Cause.PRELIMINARY)
 
     def start(self) -> Actions:
-        """Something moves bytes over the data channel now."""
+        """Lets the data channel move bytes from now on."""
         if not self.client_tls.terms.terminates or self._data.state not in (Data.LISTENING, Data.CONNECTED):
             return []
         return [do.BeginData(self.client_tls.private, self._towards if self.under_way else None)]
 
     def final(self, reply: Reply, aborting: bool) -> tuple[Actions, Reply | None]:
-        """The origin's final reply to the transfer command; it must not overtake the data.
+        """Takes the origin's final reply to the transfer command; it must not overtake the data.
 
         A transfer that was refused, or that the client itself aborts, waits for no data.
         """
@@ -185,7 +186,7 @@ class Transfers:
         return self._settle(aborting)
 
     def give_up(self) -> tuple[Actions, Reply]:
-        """The completion reply that waited, now; the rest that the channel still held is lost."""
+        """Sends the completion reply that waited; data still in the channel is lost."""
         return self._settle()
 
     @property
@@ -208,7 +209,7 @@ class Transfers:
         if self._insecure and self._data.state is Data.ENDED and not aborting:
             reply = TLS_FAILED
         elif reply.positive and not aborting and self._data.state is not Data.NONE and not self._whole:
-            reply = TRANSFER_CUT  # the origin was content, but the client did not get, or send, it all
+            reply = TRANSFER_CUT  # the origin was content, but the data did not arrive in full
         actions: Actions = []
         if self._data.state is Data.CONNECTED and self._whole:
             actions.append(do.ReleaseData())
@@ -219,7 +220,7 @@ class Transfers:
         return actions, reply
 
     def _no_port(self, why: Record) -> tuple[Actions, Reply]:
-        # The port that the origin listened on before is no longer this session's.
+        # The origin's earlier port no longer belongs to this session.
         return [do.Note(why), *self._drop_channel()], NO_DATA_PORT
 
     def _drop_channel(self) -> Actions:

@@ -26,19 +26,19 @@ from gateway.tls.errors import reason
 
 
 class CertificateError(ValueError):
-    """A certificate or key cannot be used. The text says why, in one clause."""
+    """A certificate or key that cannot be used. The text says why, in one clause."""
 
 
 @attrs.frozen(eq=False)
 class Certificate:
-    """A certificate, those that vouch for it, and its key."""
+    """A certificate, the certificates that vouch for it, and its key."""
 
     chain: tuple[x509.Certificate, ...]
     key: PrivateKeyTypes = attrs.field(repr=False)
 
     @property
     def names(self) -> frozenset[str]:
-        """The DNS names that it is for, in lower case; ``*.`` begins a wildcard."""
+        """The DNS names that the certificate is for, in lower case; ``*.`` begins a wildcard."""
         try:
             names = self.chain[0].extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         except x509.ExtensionNotFound:
@@ -46,13 +46,13 @@ class Certificate:
         return frozenset(name.lower() for name in names.get_values_for_type(x509.DNSName))
 
     def expired(self, now: datetime) -> bool:
-        """Whether its time is over."""
+        """Whether the certificate has expired."""
         return self.chain[0].not_valid_after_utc < now
 
     def install(self, context: SSL.Context) -> None:
-        """Makes a context present it.
+        """Makes a context present the certificate.
 
-        :raises CertificateError: where OpenSSL takes it for too weak, or cannot use keys of its kind.
+        :raises CertificateError: where OpenSSL finds it too weak, or cannot use keys of its kind.
         """
         try:
             context.use_certificate(self.chain[0])
@@ -66,9 +66,9 @@ class Certificate:
 
 
 def read_certificate(chain: Path, key: Path | None) -> Certificate:
-    """Reads PEM files; without ``key`` the key stands in the same file as the chain.
+    """Reads PEM files; without ``key`` the key is in the same file as the chain.
 
-    :raises CertificateError: where one cannot be read, or they do not belong together.
+    :raises CertificateError: where a file cannot be read, or the two do not belong together.
     """
     pem = _read(chain)
     try:
@@ -134,7 +134,7 @@ def forget_unused() -> None:
 
 
 def is_directory(path: Path) -> bool:
-    """Whether it is known to be one; where it cannot be looked at, reading it tells why."""
+    """Whether a path is known to be a directory; where it cannot be looked at, reading it tells why."""
     try:
         return path.is_dir()
     except OSError:
@@ -179,7 +179,7 @@ _authorities: FileCache[Authorities] = FileCache()
 
 @attrs.frozen(eq=False)
 class CertificateSet:
-    """The certificates of one application; the first stands in where a client names none of them."""
+    """The certificates of one application; the first is used where a client names none of them."""
 
     certificates: tuple[Certificate, ...]
     _by_name: Mapping[str, Certificate] = attrs.field(init=False, repr=False)
@@ -197,17 +197,17 @@ class CertificateSet:
         return self._by_name.get(name) or self._by_name.get(wildcard) or self.certificates[0]
 
     def expired(self, now: datetime | None = None) -> Iterator[Certificate]:
-        """Those whose time is over."""
+        """The certificates that have expired."""
         moment = datetime.now(UTC) if now is None else now
         return (each for each in self.certificates if each.expired(moment))
 
 
 @attrs.define(eq=False)
 class CertificateFiles:
-    """Where the certificates of one application lie.
+    """The files of one application's certificates.
 
     :param path: a PEM file; or a directory, in which each ``*.pem`` holds a chain and its key.
-    :param key: the PEM file of the key; None where it stands in ``path``.
+    :param key: the PEM file of the key; None where the key is in ``path``.
     """
 
     path: Path
@@ -216,7 +216,7 @@ class CertificateFiles:
     _set: CertificateSet | None = attrs.field(default=None, init=False, repr=False)
 
     def read(self) -> CertificateSet:
-        """The certificates as they are now; read again only where a file changed.
+        """Gives the certificates as they are now; they are read again only if a file changed.
 
         :raises CertificateError: where one cannot be used.
         """

@@ -1,4 +1,4 @@
-"""What OpenSSL says of a failure."""
+"""The reasons that OpenSSL gives for a failure."""
 
 from OpenSSL import SSL
 

@@ -1,4 +1,4 @@
-"""A certificate to try TLS with, made on the spot and trusted by nobody who is not told to."""
+"""A certificate to try TLS with, made on the spot; nobody trusts it without being told to."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LIFE = timedelta(days=7)
 
 
 def write_certificate(path: Path) -> None:
-    """Writes a self-signed certificate for localhost and its key, PEM, into one file that its owner alone reads."""
+    """Writes a self-signed certificate for localhost and its key, PEM, into one file that only its owner can read."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))])

@@ -12,17 +12,17 @@ from OpenSSL import SSL
 from gateway.tls.certificates import Certificate, CertificateError, CertificateFiles, CertificateSet
 
 VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
-PARTIAL_WRITE = 1  # SSL_MODE_ENABLE_PARTIAL_WRITE, which pyOpenSSL sets and does not name: one record a call
-_FTP = b"ftp"  # the ALPN name of FTP (RFC 4217 in IANA's registry)
+PARTIAL_WRITE = 1  # SSL_MODE_ENABLE_PARTIAL_WRITE, set by pyOpenSSL but not named: one record a call
+_FTP = b"ftp"  # the ALPN name of FTP in IANA's registry, which refers to RFC 4217
 
 
 @attrs.define(eq=False)
 class ServerTLS:
-    """What one application shows its clients.
+    """The TLS that one application offers its clients.
 
     :param files: its certificates.
-    :param minimum_version: the oldest version of TLS that is spoken: 1.2 or 1.3.
-    :param complain: called with the reason where changed files cannot be used; what was read before goes on.
+    :param minimum_version: the oldest version of TLS that is accepted: 1.2 or 1.3.
+    :param complain: called with the reason where changed files cannot be used; the earlier certificates stay in use.
     """
 
     files: CertificateFiles
@@ -47,10 +47,10 @@ class ServerTLS:
 
 @attrs.define(eq=False)
 class SessionTLS:
-    """One client's TLS, control and data.
+    """The TLS of one client's control and data connections.
 
-    Its context, and so the keys of its session tickets, is its own: what resumes here was begun here, by the client
-    that has the control connection (RFC 4217 section 10.2).
+    The session has a context of its own, and so its own keys for session tickets: a data connection can resume only a
+    TLS session of the client that has the control connection (RFC 4217 section 10.2).
     """
 
     certificates: CertificateSet = attrs.field(repr=False)
@@ -59,7 +59,7 @@ class SessionTLS:
     _contexts: dict[Certificate, SSL.Context] = attrs.field(factory=dict, init=False, repr=False)
 
     def accept(self, client: socket.socket) -> SSL.Connection:
-        """For the control connection, or one for data; its handshake not begun."""
+        """A TLS connection with a client, control or data; its handshake has not begun."""
         connection = SSL.Connection(self._first, client)
         connection.set_accept_state()
         return connection
@@ -92,15 +92,15 @@ class SessionTLS:
 
 
 def _select(connection: SSL.Connection, offered: list[bytes]) -> bytes:
-    """Ends a handshake that was meant for another protocol's server (ALPACA, CVE-2021-3618)."""
+    """Refuses a handshake that was meant for another protocol's server (ALPACA, CVE-2021-3618)."""
     if _FTP not in offered:
-        raise SSL.Error([("", "", "the client's ALPN does not offer ftp")])  # in the form of OpenSSL's own
+        raise SSL.Error([("", "", "the client's ALPN does not offer ftp")])  # in the form of OpenSSL's own errors
     return _FTP
 
 
 def resumed(connection: SSL.Connection) -> bool:
-    """Whether a handshake that is complete resumed an earlier session of its context.
+    """Whether a complete handshake resumed an earlier session of its context.
 
-    pyOpenSSL has no name for it, so this reaches below, and would fail loudly where it is moved.
+    pyOpenSSL has no function for it, so this calls OpenSSL below it, and would fail loudly if that moved.
     """
     return bool(SSL._lib.SSL_session_reused(connection._ssl))  # type: ignore[attr-defined]

@@ -14,7 +14,7 @@ from gateway.addresses import is_address
 from gateway.tls.certificates import Certificate
 from gateway.tls.to_clients import PARTIAL_WRITE, VERSIONS
 
-# What OpenSSL's numbers say (openssl-verification-options(1)); the common ones, for the operator.
+# OpenSSL's numbers in words (openssl-verification-options(1)): the common ones, for the operator.
 _REASONS = {
     9: "certificate is not yet valid",
     10: "certificate has expired",
@@ -27,11 +27,11 @@ _REASONS = {
 
 @attrs.define(eq=False)
 class OriginTLS:
-    """How one application's origin is spoken to.
+    """The TLS of one application's origin.
 
     :param name: the name that the origin's certificate must bear, a host name or an address; None: not verified.
-    :param trust: a PEM file of authorities; None: those of the system.
-    :param certificate: presented to the origin, where it asks for one.
+    :param trust: a PEM file of authorities; None: the system's.
+    :param certificate: the certificate for an origin that asks for one.
     """
 
     minimum_version: str
@@ -59,7 +59,7 @@ class OriginTLS:
         return OriginSession(self)
 
     def connection(self, origin: socket.socket) -> SSL.Connection:
-        """A new connection, its handshake not begun."""
+        """A new connection to the origin; its handshake has not begun."""
         connection = SSL.Connection(self._context, origin)
         if self.server_name is not None:
             connection.set_tlsext_host_name(self.server_name.encode("ascii"))
@@ -69,9 +69,9 @@ class OriginTLS:
 
 @attrs.define(eq=False)
 class OriginSession:
-    """TLS with the origin, control and data.
+    """The TLS of one session's control and data connections to the origin.
 
-    :param failure: why the origin's certificate was not accepted; None where it was, or was not looked at.
+    :param failure: why the origin's certificate was refused; None where it was accepted, or not verified.
     """
 
     origin: OriginTLS
@@ -79,12 +79,13 @@ class OriginSession:
     _control: SSL.Connection | None = attrs.field(default=None, init=False, repr=False)
 
     def begin(self, control: socket.socket) -> SSL.Connection:
-        """For the control connection."""
+        """The TLS connection for the control connection."""
         self._control = self._verified(self.origin.connection(control))
         return self._control
 
     def connect(self, data: socket.socket) -> SSL.Connection:
-        """For a data connection; it resumes the control connection's session, as most origins require.
+        """The TLS connection for a data connection; it resumes the control connection's session: most origins require
+        it.
 
         A ticket of TLS 1.3 may be used once, so the newest is taken each time (RFC 8446 appendix C.4).
         """
@@ -95,7 +96,7 @@ class OriginSession:
         return connection
 
     def check(self, connection: SSL.Connection) -> str | None:
-        """Why the other side of a complete handshake is not the origin; None where it is, or is not looked at."""
+        """The reason why the peer of a complete handshake is not the origin; None where it is, or is not verified."""
         name = self.origin.name
         if name is None:
             return None
@@ -104,7 +105,7 @@ class OriginSession:
                 verify_ip_address(connection, name)
             else:
                 verify_hostname(connection, name)
-        except (VerificationError, CertificateError):  # the latter where it bears no name at all
+        except (VerificationError, CertificateError):  # the latter where the certificate bears no name at all
             return f"certificate is not for {name}"
         return None
 

@@ -1,4 +1,4 @@
-"""The code blocks of the documentation's pages, for the tests that hold them to be true."""
+"""The code blocks of the documentation's pages, for the tests that check them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ends what the tests of the documentation share."""
+"""The end of the things that the tests of the documentation share."""
 
 from tests.kit.reactor import stop_reactor
 

@@ -10,7 +10,7 @@ import attrs
 
 SVG = "{http://www.w3.org/2000/svg}"
 _LETTER = 0.45
-"""The width of a letter at the least, in font sizes."""
+"""The least width of a letter, in font sizes."""
 
 
 @attrs.frozen

@@ -1,4 +1,4 @@
-"""Runs commands as a reader does, in a terminal, and compares what they write with what a page says."""
+"""A terminal in which commands run as a reader runs them; their output is compared with the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The diagrams show the whole of what they are drawn from, and can be read."""
+"""The diagrams: each shows all of its source, and can be read."""
 
 from __future__ import annotations
 

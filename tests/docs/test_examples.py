@@ -1,4 +1,4 @@
-"""Configurations, command lines and file names on the pages are such as the program takes."""
+"""The configurations, command lines and file names on the pages: the program accepts them."""
 
 from __future__ import annotations
 

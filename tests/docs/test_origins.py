@@ -1,4 +1,4 @@
-"""The origins guide's settings are all that a real server needs to stand behind the gateway."""
+"""The origins guide: a real server needs no other settings to stand behind the gateway."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page about performance tells what was measured, and how it was."""
+"""The page about performance: it shows the measured figures, and how they were measured."""
 
 from __future__ import annotations
 

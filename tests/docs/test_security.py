@@ -1,4 +1,4 @@
-"""The security model names tests that exist for all that it says is defended, and keys that exist for what is not."""
+"""The security model: each defence that it claims names a test that exists, and each gap a key that exists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tutorial says is what happens: its commands are run, and what they write is compared."""
+"""The tutorial: its commands are run, and their output is compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The units of systemd that the package brings: systemd understands them, and they are what the pages say of them."""
+"""The package's units of systemd: systemd understands them, and the pages describe them correctly."""
 
 from __future__ import annotations
 

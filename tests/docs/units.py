@@ -1,4 +1,4 @@
-"""The units of systemd that the package brings."""
+"""The package's units of systemd."""
 
 from __future__ import annotations
 

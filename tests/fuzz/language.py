@@ -1,4 +1,4 @@
-"""Random bytes, led by coverage, for all that reads bytes of strangers: the language of FTP and the PROXY header.
+"""Random bytes, guided by coverage, for all code that reads a stranger's bytes: FTP's language and the PROXY header.
 
 By hand, with ``pip install atheris`` (docs/architecture.rst)::
 

@@ -1,4 +1,4 @@
-"""What the integration tests share, and its end."""
+"""The things that the integration tests share, and their end."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The bandwidth that data is held to, with either pump and with TLS. A transfer takes its time; how much more is not
-said, since that is the machine's."""
+"""The bandwidth of data and its limits, with either pump and with TLS. A test gives the shortest time of a transfer,
+never the longest: that depends on the machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recorder that the other tests reach gateways through: it finds what it is there for, and changes nothing."""
+"""The recorder through which the other tests reach gateways: it finds what it must, and changes nothing."""
 
 from __future__ import annotations
 

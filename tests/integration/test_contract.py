@@ -1,4 +1,4 @@
-"""What goes over the wire: what the gateway does with each thing that a client may send, and an origin may say."""
+"""The contract on the wire: the gateway's behaviour for everything that a client may send, and an origin may say."""
 
 from __future__ import annotations
 

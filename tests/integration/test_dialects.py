@@ -1,4 +1,4 @@
-"""The embedded origin's dialects: what they are, and that the gateway gets on with each."""
+"""The embedded origin's dialects: their words, and the gateway in front of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""How sessions end: each once, with its name, the right last words, and nothing left behind."""
+"""The ends of sessions: each session ends once, with its outcome and the right last words, and leaves nothing
+behind."""
 
 from __future__ import annotations
 

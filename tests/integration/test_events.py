@@ -1,4 +1,4 @@
-"""What is written down: one event for each thing that happened, with all its fields, and never a password."""
+"""The events that are written down: one for each thing that happened, with all its fields, and never a password."""
 
 from __future__ import annotations
 

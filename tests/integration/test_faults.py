@@ -1,4 +1,4 @@
-"""The embedded origin's faults, and what becomes of a session behind the gateway: always an end, never a lie."""
+"""The embedded origin's faults behind the gateway: the session always ends, and never with a lie."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Who is let in, how many and how often; what failed logins lead to; how much of all that is written down."""
+"""The guard: which clients are let in, how many and how often; failed logins; and the number of events about all
+that."""
 
 from __future__ import annotations
 

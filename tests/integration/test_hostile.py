@@ -1,7 +1,7 @@
-"""Attacks that other programs fell for, a test for each class of them, with the cases in its docstring.
+"""Attacks that worked on other programs: a test for each class of them, with the cases in its docstring.
 
-What needs TLS or a load balancer has its test beside the others of those: ``docs/security.rst`` names the tests of
-every class, and ``tests/docs`` sees to it that each case there is in the docstring of one of them.
+Attacks on TLS, or by way of a load balancer, are tested beside the other tests of those: ``docs/security.rst`` names
+the tests of every class, and ``tests/docs`` checks that each case there is in the docstring of one of them.
 """
 
 from __future__ import annotations

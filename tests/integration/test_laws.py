@@ -1,6 +1,6 @@
-"""The laws that hold whatever a client or an origin does, each against the misbehaviour that it is there for.
+"""The laws that hold for every client and origin, each tested against the misbehaviour that it is for.
 
-What varies is drawn at random, from a seed that is the test's parameter.
+The varying values are drawn at random, from a seed that is the test's parameter.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """vsftpd, ProFTPD and Pure-FTPd behind the gateway.
 
-None of them is told anything of the gateway, and, but for one recipe, each takes data connections from the address of
-its control connection alone: rewriting must do. The client's address is another than the gateway's, as it is in life.
+No server is configured for the gateway, and, but for one recipe, each takes data connections only from the address of
+its control connection: rewriting must be enough. The client and the gateway have different addresses, as in practice.
 """
 
 from __future__ import annotations

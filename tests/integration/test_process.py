@@ -1,4 +1,4 @@
-"""The gateway as a process: how it starts, what it says, how it is told to reload and to end."""
+"""The gateway as a process: its start, its output, its reload and its end."""
 
 from __future__ import annotations
 

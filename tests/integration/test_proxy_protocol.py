@@ -1,4 +1,4 @@
-"""The PROXY header: from the load balancers before the gateway, and to the origin behind it."""
+"""The PROXY header: from the load balancers in front of the gateway, and to the origin behind it."""
 
 from __future__ import annotations
 

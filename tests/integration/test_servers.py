@@ -1,6 +1,6 @@
-"""The real servers by themselves, with no gateway before them.
+"""The real servers by themselves, without a gateway.
 
-What later tests lean on: that each serves both passive commands within its range, and that each on its own refuses
+Later tests rely on two facts: each server serves both passive commands within its range, and each by itself refuses
 data connections from an address other than the client's.
 """
 

@@ -1,4 +1,4 @@
-"""A data port that the origin gives out again while the client that was told of it first is on its way."""
+"""A data port that the origin gives out again while the first client that was told of it is still on its way."""
 
 from __future__ import annotations
 

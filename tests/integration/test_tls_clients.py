@@ -1,4 +1,4 @@
-"""Real clients that speak TLS to the gateway, before the embedded origin, which here speaks none."""
+"""Real clients that speak TLS to the gateway, in front of the embedded origin, which here has none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What holds of TLS, over real sockets, against a client and an origin that a test plays."""
+"""The contract of TLS, over real sockets, between a client and an origin that a test plays."""
 
 from __future__ import annotations
 

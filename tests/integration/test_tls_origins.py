@@ -1,4 +1,4 @@
-"""Real servers that speak TLS behind the gateway, where it ends the clients' TLS, and where it lets that pass."""
+"""Real servers that speak TLS behind the gateway, which either ends the clients' TLS or passes it through."""
 
 from __future__ import annotations
 

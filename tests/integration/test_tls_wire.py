@@ -1,4 +1,5 @@
-"""What TLS leaves to see, and what it lets in: by the packets on the wire, and by openssl's own client."""
+"""The bytes that TLS leaves visible, and the connections that it lets in: by packets on the wire, and openssl's
+client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""tnftp, which is the `ftp` of Debian and the BSDs, through the gateway to the embedded origin."""
+"""tnftp, the `ftp` of Debian and the BSDs, through the gateway to the embedded origin."""
 
 from __future__ import annotations
 

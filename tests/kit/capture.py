@@ -1,7 +1,7 @@
-"""Records what clients receive, and searches it for the origin's address.
+"""The record of the bytes that clients receive, searched for the origin's address.
 
-A recorder stands between clients and the gateway, on the control connection alone, and so that neither of the two
-sees a difference: it listens on the gateway's address, dials from the client's, and passes urgent bytes on as urgent.
+A recorder stands between clients and the gateway, on the control connection only. Neither of the two sees a
+difference: it listens on the gateway's address, dials from the client's, and passes urgent bytes on as urgent.
 """
 
 from __future__ import annotations
@@ -28,17 +28,18 @@ _IPV6_TEXT = re.compile(rb"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 
 
 class Protect(Protocol):
-    """Runs a gateway until the test ends; then what its clients received is searched."""
+    """Runs a gateway until the test ends; then the bytes that its clients received are searched."""
 
     def __call__(self, *applications: str, also: Iterable[str] = ()) -> RunningGateway:
-        """Takes the TOML of each application, and more hosts that no client may hear of."""
+        """Takes the TOML of each application, and further hosts that no client may learn of."""
 
 
 @contextlib.contextmanager
 def recorded(running: RunningGateway, also: Iterable[str] = ()) -> Iterator[RunningGateway]:
-    """The same gateway, reached through recorders. In the end nothing that a client received may name an origin.
+    """The gateway, reached through recorders. At the end no bytes that a client received may name an origin.
 
-    :param also: more hosts that no client may hear of, such as the address of an origin that is known by its name.
+    :param also: further hosts that no client may learn of, such as the address of an origin that is known by its
+        name.
     """
     hosts = {application.origin.host for application in running.service.load().applications}.union(also)
     with contextlib.ExitStack() as stack:
@@ -55,7 +56,7 @@ def recorded(running: RunningGateway, also: Iterable[str] = ()) -> Iterator[Runn
 
 
 def naming(host: str, received: bytes) -> list[bytes]:
-    """The lines that name a host: its address, in any way of writing it, or its name."""
+    """The lines that name a host: its address, in any spelling, or its name."""
     search = _search(host)
     return [line for line in received.splitlines() if search(line)]
 
@@ -83,7 +84,8 @@ def _is(text: bytes, address: IPv6Address) -> bool:
 
 @attrs.define(eq=False)
 class Recorder:
-    """Passes control connections on to the gateway, and keeps what each of the clients received."""
+    """A recorder, which passes control connections on to the gateway, and keeps the bytes that each client
+    received."""
 
     target: tuple[str, int]
     recordings: list[bytearray] = attrs.field(factory=list, init=False)
@@ -100,7 +102,7 @@ class Recorder:
 
     @property
     def place(self) -> tuple[str, int]:
-        """Where it stands for the gateway."""
+        """The address and port at which it stands for the gateway."""
         host, port = self._listener.getsockname()[:2]
         return host, port
 
@@ -121,7 +123,7 @@ class Recorder:
             client, (host, *_) = self._listener.accept()
             try:
                 gateway = socket.create_connection(self.target, PATIENCE, source_address=(host, 0))
-            except OSError:  # nobody comes in any more
+            except OSError:  # no more clients come in
                 client.close()
                 continue
             recording = bytearray()
@@ -145,7 +147,7 @@ class _Connection:
         self._thread.start()
 
     def end(self) -> None:
-        """Ends it where the two sides have not."""
+        """Ends the recording where the two sides have not."""
         self._cut()
         self._thread.join()
 

@@ -1,4 +1,4 @@
-"""Certificates for tests: some to trust, and one of each kind that must not be trusted."""
+"""Certificates for tests: trustworthy ones, and one of each kind that must not be trusted."""
 
 from __future__ import annotations
 
@@ -35,46 +35,46 @@ class Pair:
 
 @attrs.frozen(slots=False)
 class Certificates:
-    """Files in a directory; each is made when it is asked for first."""
+    """The certificates in a directory; each is made when a test first asks for it."""
 
     directory: Path
     _root: trustme.CA = attrs.field(factory=trustme.CA, init=False, repr=False)
 
     @cached_property
     def ca(self) -> Path:
-        """The certificate to trust: that of the root."""
+        """The certificate to trust, that of the root authority."""
         path = self.directory / "ca.pem"
         self._root.cert_pem.write_to_path(path)
         return path
 
     @cached_property
     def server(self) -> Pair:
-        """A good one, through an intermediate authority."""
+        """A server's certificate without a fault, through an intermediate authority."""
         return self.issue("server", *NAMES)
 
     @cached_property
     def client(self) -> Pair:
-        """For a client to show."""
+        """A client's certificate."""
         return self.issue("client", "client@example.com")
 
     @cached_property
     def other_name(self) -> Pair:
-        """For another server: other.example.com."""
+        """A certificate for another server: other.example.com."""
         return self.issue("other_name", "other.example.com")
 
     @cached_property
     def expired(self) -> Pair:
-        """Valid until yesterday."""
+        """A certificate that was valid until yesterday."""
         return self.issue("expired", *NAMES, until=_YESTERDAY)
 
     @cached_property
     def unknown_ca(self) -> Pair:
-        """From an authority that nobody trusts."""
+        """A certificate of an authority that nobody trusts."""
         return self._write("unknown_ca", _issued(trustme.CA(), *NAMES))
 
     @cached_property
     def self_signed(self) -> Pair:
-        """Signed with its own key."""
+        """A certificate signed with its own key."""
         pair = self._write("self_signed", _issued(trustme.CA(), *NAMES))
         issued = x509.load_pem_x509_certificate(pair.certificate.read_bytes())
         key = load_pem_private_key(pair.key.read_bytes(), password=None)
@@ -95,7 +95,7 @@ class Certificates:
         return pair
 
     def issue(self, stem: str, *names: str, until: datetime.datetime = _TOMORROW) -> Pair:
-        """Makes ``stem.pem`` and ``stem.key``, good ones for these names, or replaces them."""
+        """Makes or replaces ``stem.pem`` and ``stem.key``, without a fault, for these names."""
         return self._write(stem, _issued(self._root.create_child_ca(), *names, until=until))
 
     def _write(self, stem: str, issued: trustme.LeafCert) -> Pair:
@@ -112,7 +112,7 @@ def _issued(authority: trustme.CA, *names: str, until: datetime.datetime = _TOMO
 
 
 def certificates() -> Certificates:
-    """The same for all tests of a run, and for all threads of a test."""
+    """The same certificates for all tests of a run, and for all threads of a test."""
     with _making:
         return _made()
 

@@ -1,4 +1,4 @@
-"""FTP clients without TLS: ftplib and lftp, and how a client program is run."""
+"""FTP clients without TLS: ftplib and lftp, and a way to run client programs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.kit import PATIENCE
 from tests.kit.servers.requirements import require
 
-PROGRAM_SECONDS = 60.0  # that a client program may take
+PROGRAM_SECONDS = 60.0  # seconds that a client program may take
 
 
 class FTP(ftplib.FTP):
@@ -44,7 +44,7 @@ def logged_in(
     password: str = "secret",
     source: str | None = None,
 ) -> Iterator[FTP]:
-    """A session, that quits in the end."""
+    """A session of ftplib's that quits in the end."""
     with FTP(passive, source) as ftp:
         ftp.connect(*address)
         ftp.login(user, password)
@@ -54,9 +54,9 @@ def logged_in(
 def run(
     *command: str | Path, directory: Path, stdin: str = "", environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[bytes]:
-    """Runs a client program in a directory, which is its home as well, so that no setting of the user's plays a part.
+    """Runs a client program in a directory, which is also its home, so that no setting of the user's has an effect.
 
-    The file names are in UTF-8. What it writes to standard error comes back as well.
+    File names are in UTF-8. The output includes standard error.
     """
     surroundings = {"PATH": os.environ["PATH"], "HOME": str(directory), "LC_ALL": "C.UTF-8", **(environment or {})}
     return subprocess.run(
@@ -81,7 +81,7 @@ def lftp(
 ) -> subprocess.CompletedProcess[bytes]:
     """Runs these commands of lftp's, up to the first that fails.
 
-    :param in_bulk: sends commands without waiting for the reply to the one before.
+    :param in_bulk: whether to send commands without waiting for the reply to the one before.
     """
     require("lftp")
     host, port = address
@@ -91,7 +91,7 @@ def lftp(
         "net:timeout": f"{PATIENCE:.0f}",
         "ftp:prefer-epsv": "yes" if passive == "EPSV" else "no",
         "ftp:sync-mode": "no" if in_bulk else "yes",
-        "ftp:use-mlsd": "yes",  # a listing for people does not keep spaces in front of a name
+        "ftp:use-mlsd": "yes",  # a listing for people loses spaces in front of a name
     }
     script = [f"set {name} {value}" for name, value in settings.items()]
     script += [f"open -u '{user},{password}' -p {port} {host}", commands]

@@ -1,4 +1,4 @@
-"""Content for files that clients carry, and how to tell whether it arrived."""
+"""Content for files that clients carry, and digests that show whether it arrived."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ MEBIBYTE = 1 << 20
 
 
 def content(size: int, seed: int = 0) -> bytes:
-    """Bytes that tell by themselves when some are lost, doubled or changed."""
+    """Bytes that show whether some of them were lost, doubled or changed."""
     return random.Random(seed).randbytes(size)
 
 
 @attrs.frozen
 class LargeContent:
-    """More than one would keep in memory: blocks of a mebibyte, each another.
+    """Content too large to keep in memory: blocks of a mebibyte, each different.
 
     :param size: bytes, in whole mebibytes.
     """
@@ -33,7 +33,7 @@ class LargeContent:
             yield number.to_bytes(8, "big") + block[8:]
 
     def digest(self) -> str:
-        """Its SHA-256."""
+        """The SHA-256 of the content."""
         return _digest(self.blocks())
 
 
@@ -63,5 +63,5 @@ def tree(root: Path, files: int, leading_spaces: bool = True) -> None:
 
 
 def contents(root: Path) -> dict[str, str]:
-    """What is in a tree: the SHA-256 of each file by its path, and "" for each directory."""
+    """The files of a tree: the SHA-256 of each by its path, and "" for each directory."""
     return {str(path.relative_to(root)): "" if path.is_dir() else digest_of(path) for path in sorted(root.rglob("*"))}

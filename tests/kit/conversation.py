@@ -10,13 +10,13 @@ from tests.kit import PATIENCE
 
 
 def connect(address: tuple[str, int], source: str = "127.0.0.1") -> socket.socket:
-    """A connection from that address."""
+    """A connection from the source address."""
     return socket.create_connection(address, PATIENCE, (source, 0))
 
 
 @attrs.define(eq=False)
 class Conversation:
-    """A control connection, spoken by hand."""
+    """One control connection, spoken by hand."""
 
     socket: socket.socket
     received: bytes = b""
@@ -68,7 +68,7 @@ class Conversation:
             return True
 
     def close(self) -> None:
-        """Closes it."""
+        """Closes the connection."""
         self.socket.close()
 
     def __enter__(self) -> Conversation:

@@ -1,6 +1,6 @@
-"""Gateways for the tests: in this process, with real sockets, the reactor in a thread of its own.
+"""Gateways for the tests: in this process, with real sockets and the reactor in a thread of its own.
 
-A test waits for the gateway's events, by its journal.
+A test waits for the gateway's events in its journal.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.kit.reactor import in_reactor, reactor
 
 @attrs.define(eq=False)
 class Journal:
-    """The gateway's events, as they are written."""
+    """The gateway's events as they are written."""
 
     _records: list[dict[str, Any]] = attrs.field(factory=list)
     _changed: threading.Condition = attrs.field(factory=threading.Condition)
@@ -41,13 +41,13 @@ class Journal:
                     self._changed.notify_all()
 
     def all(self, event: str, **fields: object) -> list[dict[str, Any]]:
-        """The records of that name so far whose fields have these values."""
+        """The records so far of that name whose fields have these values."""
         wanted = {"event": event, **fields}
         with self._changed:
             return [record for record in self._records if wanted.items() <= record.items()]
 
     def wait(self, event: str, count: int = 1, **fields: object) -> dict[str, Any]:
-        """Waits until there are so many; gives the last of them."""
+        """Waits until there are so many records; gives the last of them."""
         with self._changed:
             if not self._changed.wait_for(lambda: len(self.all(event, **fields)) >= count, PATIENCE):
                 raise AssertionError(f"no {event} {fields} in {self._records}")
@@ -58,7 +58,7 @@ class Journal:
 class RunningGateway:
     """A gateway that listens.
 
-    :param doors: for each application's name, where it listens.
+    :param doors: the addresses at which each application listens, by its name.
     """
 
     service: Gateway
@@ -67,18 +67,18 @@ class RunningGateway:
 
     @property
     def places(self) -> dict[str, tuple[str, int]]:
-        """For each application's name, where it listens first."""
+        """The first address at which each application listens, by its name."""
         return {name: places[0] for name, places in self.doors.items()}
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where the first application listens."""
+        """The address at which the first application listens."""
         return next(iter(self.places.values()))
 
 
 @contextlib.contextmanager
 def gateway(toml: str, directory: Path = Path()) -> Iterator[RunningGateway]:
-    """Runs the configuration; ``listen`` may use port 0. Afterwards every session has ended and nothing is left."""
+    """Runs the configuration; ``listen`` may use port 0. At the end all sessions are over, and nothing is left."""
     journal = Journal()
     read_end, write_end = os.pipe()
     reader = threading.Thread(target=journal.read, args=(read_end,), daemon=True)
@@ -101,7 +101,7 @@ def gateway(toml: str, directory: Path = Path()) -> Iterator[RunningGateway]:
 
 @contextlib.contextmanager
 def names(addresses: dict[str, str]) -> Iterator[None]:
-    """Lets these host names resolve, at once, to their addresses, as they are in the dictionary at that moment."""
+    """Makes these host names resolve, at once, to the addresses that the dictionary holds at that moment."""
     ours = _Names(addresses)
     ours.others = in_reactor(reactor.installNameResolver, ours)
     try:
@@ -116,7 +116,7 @@ class _Resolution:
     name: str
 
     def cancel(self) -> None:
-        """It is over at once."""
+        """Does nothing: the resolution is over at once."""
 
 
 @implementer(IHostnameResolver)
@@ -166,7 +166,7 @@ def application(
     listen: str | list[str] = "tcp:0:interface=127.0.0.1",
     more: str = "",
 ) -> str:
-    """The TOML of one application; ``public_ports`` maps the data ports, ``more`` goes behind its keys."""
+    """The TOML of one application; ``public_ports`` maps the data ports, ``more`` comes after its keys."""
     host, port = origin
     host = f"[{host}]" if ":" in host else host
     ports = f'"{data_ports[0]}-{data_ports[-1]}"'
@@ -185,8 +185,9 @@ def application(
 def tls_table(mode: str, pair: Pair | Path | None = None, **keys: str | bool | Path) -> str:
     """The TOML of an application's TLS.
 
-    :param pair: what the gateway shows its clients, where the mode lets it: a good one by default; or a directory.
-    :param keys: more of the table.
+    :param pair: the certificate that the gateway offers its clients in this mode: by default a good one; or a
+        directory.
+    :param keys: further keys of the table.
     """
     shown = pair or certificates().server
     values: dict[str, str | bool | Path] = {"mode": mode}

@@ -28,13 +28,13 @@ REPLIES = {
 }
 DOWNLOADS, UPLOADS = (b"RETR", b"LIST"), (b"STOR", b"APPE")
 LISTING = b"-rw-r--r-- 1 ftp ftp 1000 Jan  1 00:00 file\r\n" * 10
-SMALL = 1024  # bytes of a file whose name is no number
+SMALL = 1024  # bytes of a file whose name is not a number
 CHUNK = memoryview(bytes(1 << 16))
 
 
 @attrs.define(eq=False)
 class Origin:
-    """The loop: calls what waits for a descriptor."""
+    """The event loop: it calls the action that waits for a descriptor."""
 
     host: str
     ports: cycle[int]
@@ -42,7 +42,7 @@ class Origin:
     actions: dict[int, Callable[[], None]] = attrs.field(factory=dict)
 
     def watch(self, sock: socket.socket, action: Callable[[], None], events: int = select.EPOLLIN) -> None:
-        """Calls it whenever the socket can be read, or is ready for other events."""
+        """Calls the action whenever the socket can be read, or is ready for other events."""
         self.actions[sock.fileno()] = action
         self.epoll.register(sock.fileno(), events)
 
@@ -62,7 +62,7 @@ class Origin:
                     try:
                         if action := self.actions.get(descriptor):
                             action()
-                    except BlockingIOError:  # the event was that of a socket which had this number before
+                    except BlockingIOError:  # the event was for an earlier socket with this number
                         pass
 
 
@@ -75,16 +75,16 @@ class ControlConnection:
     buffer: bytes = b""
     passive: socket.socket | None = None
     data: socket.socket | None = None
-    left: int = 0  # bytes of a download
+    left: int = 0  # bytes of a download still to send
 
     def begin(self) -> None:
-        """Greets."""
+        """Greets the client."""
         self.control.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.origin.watch(self.control, self.read)
         self.reply(b"220 Ready.")
 
     def reply(self, line: bytes) -> None:
-        """Sends it; reading finds out that a client is gone."""
+        """Sends a reply; if the client is gone, reading finds out."""
         with contextlib.suppress(OSError):
             self.control.send(line + b"\r\n")
 
@@ -132,7 +132,7 @@ class ControlConnection:
         raise AssertionError("cycles do not end")
 
     def transfer(self, verb: bytes, argument: bytes) -> None:
-        """Begins with the client that came to the passive port."""
+        """Begins a transfer with the client that came to the passive port."""
         assert self.passive is not None
         self.data = self.passive.accept()[0]
         self.stop_listening()
@@ -148,7 +148,7 @@ class ControlConnection:
                 self.origin.watch(self.data, self.give, select.EPOLLOUT)
 
     def give(self) -> bool:
-        """Sends a chunk; whether more is to follow."""
+        """Sends a chunk; gives whether more is to follow."""
         assert self.data is not None
         try:
             self.left -= self.data.send(CHUNK[: self.left], socket.MSG_DONTWAIT)
@@ -173,7 +173,7 @@ class ControlConnection:
                 self.end(b"226 Done.")
 
     def end(self, reply: bytes) -> None:
-        """The transfer is over."""
+        """Ends the transfer."""
         self.stop_transfer()
         self.reply(reply)
 

@@ -1,4 +1,4 @@
-"""A reactor for unit tests that watches real sockets, whose clock and turns are in the test's hands."""
+"""A reactor for unit tests that watches real sockets; the test moves its clock and its turns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.kit import PATIENCE
 
 @implementer(IReactorFDSet)
 class ManualReactor(Clock):
-    """A reactor that turns when it is told to."""
+    """A reactor that turns only when it is told to."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class ManualReactor(Clock):
         return list(self.writers)
 
     def turn(self, patience: float = PATIENCE) -> bool:
-        """What is due, then what the sockets are ready for; whether there was anything."""
+        """Runs the due calls, then the ready sockets; gives whether there was anything to do."""
         due = bool(self.getDelayedCalls())
         self.advance(0)
         ready = select.select(self.readers, self.writers, [], 0 if due else patience)
@@ -57,6 +57,6 @@ class ManualReactor(Clock):
         return due or any(ready)
 
     def until(self, happened: Callable[[], object]) -> None:
-        """Turns until it has happened."""
+        """Turns until the condition holds."""
         while not happened():
             assert self.turn(), "nothing happens any more"

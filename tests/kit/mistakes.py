@@ -1,4 +1,4 @@
-"""Exceptions that a test plants in the gateway, as a mistake in it would raise them."""
+"""Exceptions that a test plants in the gateway, as a mistake in its code would raise them."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from tests.kit.reactor import in_reactor
 
 
 class Planted(Exception):
-    """What stands for any exception that nobody thought of."""
+    """The planted exception; it stands for any that nobody thought of."""
 
 
 def failure_of(event: LogEvent) -> Failure | None:
-    """The exception that a line of the log tells of, in the words of Twisted's new logger or of its old one."""
+    """The exception in a line of the log, from Twisted's new logger or from its old one."""
     failure: Failure | None = event.get("log_failure") or event.get("failure")
     return failure
 
 
 @attrs.define
 class Mistake:
-    """A call that raises, once.
+    """A call that raises once.
 
-    :param made: how often it did.
-    :param logged: how many of its tracebacks are in the log.
+    :param made: the number of times that it raised.
+    :param logged: the number of its tracebacks in the log.
     """
 
     made: int = 0
@@ -39,9 +39,9 @@ class Mistake:
 
 @contextlib.contextmanager
 def mistake(monkeypatch: pytest.MonkeyPatch, place: Any, name: str, after: int = 0) -> Iterator[Mistake]:
-    """Lets the next call of ``place.name`` that is not the test's own raise, behind so many that do not.
+    """Makes a call of ``place.name`` that is not the test's own raise, after so many that do not.
 
-    It has to be made, and is logged once.
+    The call must happen, and the exception must be logged once.
     """
     found, calls, original = Mistake(), 0, getattr(place, name)
 
@@ -64,7 +64,7 @@ def mistake(monkeypatch: pytest.MonkeyPatch, place: Any, name: str, after: int =
         with monkeypatch.context() as patch:
             patch.setattr(place, name, call)
             yield found
-            in_reactor(lambda: None)  # which is done then with the event that it happened in
+            in_reactor(lambda: None)  # the reactor is then done with the event in which it happened
         assert (found.made, found.logged) == (1, 1), found
     finally:
         globalLogPublisher.removeObserver(observe)
@@ -72,7 +72,7 @@ def mistake(monkeypatch: pytest.MonkeyPatch, place: Any, name: str, after: int =
 
 @contextlib.contextmanager
 def no_mistakes() -> Iterator[None]:
-    """No exception was left to Twisted to log, but for those that the test planted."""
+    """Checks that Twisted had no exception to log, except those that the test planted."""
     failures: list[tuple[LogEvent, Failure]] = []
 
     def observe(event: LogEvent) -> None:

@@ -1,7 +1,7 @@
-"""Hosts on one machine: network namespaces of Linux, joined by links that can be made bad.
+"""Hosts on one machine: network namespaces of Linux, joined by links that a test can disturb.
 
-A client's host, a gateway's and an origin's stand in a row, and none of them forwards: the client cannot reach the
-origin. The addresses are from RFC 5737's documentation ranges, and exist in the namespaces alone.
+The hosts of a client, a gateway and an origin stand in a row, and none of them forwards: the client cannot reach the
+origin. The addresses are from RFC 5737's documentation ranges, and exist only in the namespaces.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-_NETNS = Path("/run/netns")  # where ip(8) has them
+_NETNS = Path("/run/netns")  # the directory in which ip(8) keeps them
 _CLONE_NEWNET = 0x40000000
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -31,12 +31,13 @@ class Host:
     name: str
 
     def command(self, *command: str | Path) -> tuple[str | Path, ...]:
-        """The same command, run on this host."""
+        """The command, run on this host."""
         return ("nsenter", f"--net={_NETNS / self.name}", "--", *command)
 
     @contextlib.contextmanager
     def inside(self) -> Iterator[None]:
-        """This thread is on that host, with the sockets that it makes and the threads and programs that it starts."""
+        """Moves this thread to that host, with the sockets that it makes and the threads and programs that it
+        starts."""
         with Path("/proc/thread-self/ns/net").open() as before, (_NETNS / self.name).open() as there:
             _enter(there.fileno())
             try:
@@ -47,7 +48,7 @@ class Host:
 
 @attrs.frozen
 class End:
-    """Where a link comes into a host: a device and its address."""
+    """The end of a link in a host: a device and its address."""
 
     host: Host
     device: str
@@ -56,25 +57,25 @@ class End:
 
 @attrs.frozen
 class Link:
-    """Two hosts joined by a cable. Its faults last for a ``with`` block, and are there in both directions."""
+    """A cable between two hosts. Its faults last for a ``with`` block, and work in both directions."""
 
     ends: tuple[End, End]
 
     @contextlib.contextmanager
     def lossy(self, percent: int) -> Iterator[None]:
-        """Loses so many packets, each by chance."""
+        """Loses so many percent of the packets, each by chance."""
         with self._dropping(f"numgen random mod 100 < {percent}"):
             yield
 
     @contextlib.contextmanager
     def black_hole(self) -> Iterator[None]:
-        """Loses all of them."""
+        """Loses all packets."""
         with self._dropping(""):
             yield
 
     @contextlib.contextmanager
     def slow(self, rate: str) -> Iterator[None]:
-        """Carries no more than that, as tc(8) writes rates."""
+        """Carries no more than the rate, which is written as for tc(8)."""
         with contextlib.ExitStack() as stack:
             for end in self.ends:
                 queue = ("dev", end.device, "root")
@@ -85,7 +86,7 @@ class Link:
 
     @contextlib.contextmanager
     def down(self) -> Iterator[None]:
-        """Unplugged."""
+        """Unplugs the cable."""
         device = ("ip", "link", "set", self.ends[0].device)
         _run(*self.ends[0].host.command(*device, "down"))
         try:
@@ -95,7 +96,7 @@ class Link:
 
     @contextlib.contextmanager
     def _dropping(self, condition: str) -> Iterator[None]:
-        # On arrival: a sender knows that it could not send, and does not behave as where a packet is lost.
+        # Dropped on arrival: a sender that could not send would know, and would not behave as if the packet was lost.
         with contextlib.ExitStack() as stack:
             for end in self.ends:
                 chain = f"type filter hook input priority 0; iifname {end.device} {condition} drop;"
@@ -106,7 +107,7 @@ class Link:
 
 @attrs.frozen
 class Network:
-    """Client, gateway and origin; each link has the gateway as its first end."""
+    """A client, a gateway and an origin; each link has the gateway as its first end."""
 
     client: Host
     gateway: Host
@@ -117,7 +118,7 @@ class Network:
 
 @contextlib.contextmanager
 def network() -> Iterator[Network]:
-    """Makes the three hosts; nothing of them is left."""
+    """Makes the three hosts, and removes them without a trace."""
     with contextlib.ExitStack() as stack:
         client, gateway, origin = (stack.enter_context(_host(name)) for name in ("client", "gateway", "origin"))
         outside = _link(End(gateway, "outside", "198.51.100.1"), End(client, "gateway", "198.51.100.2"))
@@ -146,7 +147,7 @@ def _link(one: End, other: End) -> Link:
 
 
 def _enter(descriptor: int) -> None:
-    if _libc.setns(descriptor, _CLONE_NEWNET):  # os.setns() is there since Python 3.12
+    if _libc.setns(descriptor, _CLONE_NEWNET):  # os.setns() exists since Python 3.12
         raise OSError(ctypes.get_errno(), "setns")
 
 
@@ -158,7 +159,7 @@ def _run(*command: str | Path) -> None:
 
 @functools.cache
 def _obstacle() -> str | None:
-    """Why there can be no such hosts here, or None."""
+    """The reason why there can be no such hosts here; None where there can."""
     for program in ("ip", "nft", "tc", "nsenter"):
         if shutil.which(program) is None:
             return f"{program} is not installed"
@@ -170,7 +171,7 @@ def _obstacle() -> str | None:
 
 
 def require_namespaces() -> None:
-    """Skip the test that cannot have hosts; in CI, where it can, fail it."""
+    """Skips a test that cannot have hosts; in CI, where it can, fails it."""
     if reason := _obstacle():
         if os.environ.get("CI"):
             pytest.fail(reason)

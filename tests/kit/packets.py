@@ -1,4 +1,4 @@
-"""Packets as they go over the wire, and the TCP streams in them, seen from outside of those who speak."""
+"""Packets on the wire, and the TCP streams in them, seen from outside both ends."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ import attrs
 _ETH_P_ALL, _ETH_P_IP = 0x0003, 0x0800
 _SOL_PACKET, _PACKET_STATISTICS = 263, 6
 _SO_ATTACH_FILTER, _SO_RCVBUFFORCE = 26, 33
-_BUFFER = 64 << 20  # bytes: it is read at the end
+_BUFFER = 64 << 20  # bytes: the buffer is read only at the end
 _MAX_PACKET = 1 << 17
 
-# A filter's instructions, and where it finds the addresses (linux/bpf_common.h, RFC 791 section 3.1).
+# The instructions of a filter, and the places where it finds the addresses (linux/bpf_common.h, RFC 791 section 3.1).
 _LOAD, _AND, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x54, 0x15, 0x06
 _SOURCE, _DESTINATION = 12, 16
 
@@ -29,19 +29,19 @@ SocketAddress = tuple[str, int]
 
 @attrs.frozen
 class Stream:
-    """What one side of a connection sent."""
+    """The bytes that one side of a connection sent."""
 
     source: SocketAddress
     destination: SocketAddress
     content: bytes = attrs.field(repr=False)
 
     def touches(self, host: str) -> bool:
-        """Whether one of its ends is there."""
+        """Whether one of its ends is at that host."""
         return host in (self.source[0], self.destination[0])
 
 
 def obstacle() -> str | None:
-    """Why nothing can be captured here, or None."""
+    """The reason why nothing can be captured here; None where it can."""
     if sys.platform != "linux":
         return "packet sockets are Linux's"
     try:
@@ -59,11 +59,11 @@ class Tap:
 
     @classmethod
     def at(cls, device: str, network: IPv4Network | None = None) -> Self:
-        """Begins, on the host that this thread is on.
+        """Opens a tap on the host that this thread is on.
 
-        :param network: only packets from or to this network's addresses, whatever else is under way.
+        :param network: the only network from or to which packets are kept, even if others are under way.
         """
-        # On the loopback interface each packet goes out and comes in.
+        # On the loopback interface each packet goes both out and in.
         protocol = _ETH_P_IP if device == "lo" else _ETH_P_ALL
         tap = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)
         tap.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
@@ -94,13 +94,12 @@ class Tap:
 
 @contextlib.contextmanager
 def captured(network: IPv4Network) -> Iterator[list[Stream]]:
-    """At the end of the block the list holds each stream from or to that network's addresses, of connections made
-    in the block.
-    """
+    """The streams of connections made in the block, from or to that network's addresses; the list is filled at its
+    end."""
     found: list[Stream] = []
     with Tap.at("lo", network) as tap:
         yield found
-        # Whoever read it read it after the tap.
+        # The tap gets a packet before its receiver does, so none is missing.
         found += streams(tap.packets())
 
 
@@ -110,14 +109,14 @@ def hosts(packet: bytes) -> tuple[str, str]:
 
 
 def streams(packets: list[bytes]) -> list[Stream]:
-    """Puts the payloads of TCP packets together (RFC 9293 section 3.1)."""
+    """The streams in TCP packets, their payloads put together (RFC 9293 section 3.1)."""
     starts: dict[tuple[SocketAddress, SocketAddress], int] = {}
     contents: defaultdict[tuple[SocketAddress, SocketAddress], bytearray] = defaultdict(bytearray)
     for packet in packets:
         header, total = (packet[0] & 0x0F) * 4, int.from_bytes(packet[2:4], "big")
         if packet[9] != socket.IPPROTO_TCP:
             continue
-        segment = packet[header : total or None]  # 0: longer than the field can say
+        segment = packet[header : total or None]  # 0: longer than the field can express
         ports = struct.unpack_from("!HH", segment)
         sequence, flags = struct.unpack_from("!I", segment, 4)[0], segment[13]
         source, destination = hosts(packet)
@@ -133,7 +132,7 @@ def streams(packets: list[bytes]) -> list[Stream]:
 
 
 def _filter(tap: socket.socket, network: IPv4Network) -> None:
-    """Leaves the tap the packets from or to the network, whatever else is under way on the interface."""
+    """Limits the tap to the packets from or to the network, even if others are under way on the interface."""
     mask, prefix = int(network.netmask), int(network.network_address)
     instructions = [
         (_LOAD, 0, 0, _SOURCE),

@@ -1,6 +1,6 @@
-"""Tests at the same time: each worker of pytest-xdist has a loopback of its own, so that no two want the same port.
+"""Tests in parallel: each worker of pytest-xdist has a loopback of its own, so that no two want the same port.
 
-That needs the rights to make namespaces. Without them ``-n auto`` means one worker.
+This needs the rights to make namespaces. Without them ``-n auto`` means one worker.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-_NEW_MOUNTS, _NEW_NETWORK = 0x00020000, 0x40000000  # what unshare(2) makes anew
-_NAMES = Path("/run/netns")  # where ip(8) keeps those of namespaces
+_NEW_MOUNTS, _NEW_NETWORK = 0x00020000, 0x40000000  # the namespaces that unshare(2) makes
+_NAMES = Path("/run/netns")  # the directory in which ip(8) keeps the names of namespaces
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """As many as there are cores, where they can be kept apart."""
+    """The number of cores, where workers can be kept apart; else 1."""
     if shutil.which("unshare") is None:
         return 1
     tried = subprocess.run(["unshare", "--net", "--mount", "true"], check=False, capture_output=True)

@@ -1,4 +1,5 @@
-"""Passive mode's replies: the one place where tests and benchmarks write and read the numbers in a 227 or a 229."""
+"""The replies of passive mode: the one place where tests and benchmarks write and read the numbers in a 227 or a
+229."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ def cut(stream: bytes, places: Iterable[int]) -> list[bytes]:
 
 
 def pieces(streams: st.SearchStrategy[bytes]) -> st.SearchStrategy[tuple[bytes, list[bytes]]]:
-    """A stream, and the same in pieces."""
+    """A strategy for a stream, and the same in pieces."""
     return streams.flatmap(
         lambda stream: st.tuples(
             st.just(stream), st.lists(st.integers(0, len(stream))).map(lambda places: cut(stream, places))

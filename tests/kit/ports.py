@@ -1,8 +1,7 @@
 """The allocator of ports: no two tests of a run get the same ones, nor do two runs that share a loopback interface.
 
-All ports are below those that Linux gives to outgoing connections. A run claims a block of them by a socket that it
-binds to the block's first port. A worker with a network namespace of its own (see ``parallel``) finds every block
-free.
+All ports are below those that Linux gives to outgoing connections. A run claims a block of them with a socket bound
+to the block's first port. A worker with a network namespace of its own (see ``parallel``) finds every block free.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import socket
 from collections.abc import Iterator
 from functools import cache
 
-_BLOCKS = tuple(range(start, start + 5000) for start in (10000, 15000, 21000, 26000))  # 20000-20999: the guides'
+_BLOCKS = tuple(range(start, start + 5000) for start in (10000, 15000, 21000, 26000))  # not 20000-20999, the guides'
 _SCRIPTED = 1000
 _claims: list[socket.socket] = []
 
@@ -23,7 +22,7 @@ def scripted() -> range:
 
 
 def take(count: int) -> range:
-    """So many ports in a row, which no other caller gets."""
+    """Takes so many ports in a row, which no other caller gets."""
     ports = list(itertools.islice(_rest(), count))
     assert len(ports) == count, "this run has used up its block of ports"
     return range(ports[0], ports[-1] + 1)
@@ -36,7 +35,7 @@ def _rest() -> Iterator[int]:
 
 @cache
 def _block() -> range:
-    # Not at the import of this module: a worker moves to its namespace after pytest has read conftest.py.
+    # Not when this module is imported: a worker moves to its namespace after pytest has read conftest.py.
     for block in _BLOCKS:
         claim = socket.socket()
         try:

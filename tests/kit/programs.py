@@ -1,4 +1,4 @@
-"""Runs programs for the tests: what they print is read while they run, so that a test can wait for a line of it."""
+"""Programs that tests run; their output is read while they run, so that a test can wait for a line of it."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ from tests.kit import PATIENCE
 
 BIN = Path(sys.executable).parent
 
-# The beginning of loopback addresses of this run's own, so that another on the same machine is not in the way.
+# The first bytes of this run's own loopback addresses, so that another run on the same machine does not interfere.
 NET = f"127.{os.getpid() // 250 % 100 + 100}.{os.getpid() % 250}" if sys.platform == "linux" else "127.0.0"
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Where the programs find the very gateway that this process imports, and where nothing of systemd's is left."""
+    """The environment in which a program finds the very gateway that this process imports, and nothing of
+    systemd's."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("NOTIFY_", "LISTEN_"))}
     return {**ours, "PYTHONPATH": str(Path(gateway.__file__).parents[1]), **more}
 
 
 @attrs.define(eq=False)
 class Output:
-    """The lines that a program wrote to one of its streams, so far."""
+    """The lines that a program has written to one of its streams."""
 
     _stream: IO[str] = attrs.field(repr=False)
     _lines: list[str] = attrs.field(factory=list, init=False)
@@ -49,7 +50,7 @@ class Output:
 
     @property
     def lines(self) -> list[str]:
-        """All of them."""
+        """All lines so far."""
         with self._changed:
             return self._lines.copy()
 
@@ -65,7 +66,7 @@ class Output:
             return found()[count - 1]
 
     def close(self) -> None:
-        """Waits for its end."""
+        """Waits for the end of the stream."""
         self._reader.join()
 
     def _read(self) -> None:
@@ -81,25 +82,25 @@ class Output:
 
 @attrs.define(eq=False)
 class Program:
-    """One that runs."""
+    """A running program."""
 
     process: subprocess.Popen[str]
     out: Output
     err: Output
 
     def tell(self, number: signal.Signals) -> None:
-        """Sends it a signal."""
+        """Sends the program a signal."""
         self.process.send_signal(number)
 
     def exit(self) -> int:
-        """Waits until it ends by itself; gives its exit code, which is negative for a signal."""
+        """Waits until the program ends by itself; gives its exit code, which is negative for a signal."""
         code = self.process.wait(PATIENCE)
         self.out.close()
         self.err.close()
         return code
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Ends it by a signal; gives its exit code."""
+        """Ends the program by a signal; gives its exit code."""
         self.tell(number)
         return self.exit()
 
@@ -112,7 +113,7 @@ def running(
     pass_fds: Sequence[int] = (),
     talk: bool = False,
 ) -> Iterator[Program]:
-    """Runs a program; it is killed at the end of the block where it still runs.
+    """Runs a program; where it still runs at the end of the block, it is killed.
 
     :param talk: whether it has a standard input that the test holds.
     """
@@ -141,7 +142,7 @@ def running(
 
 
 def until(condition: Callable[[], bool]) -> None:
-    """Waits for what nothing else tells of: looks again and again."""
+    """Waits for a condition that nothing announces: checks it again and again."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline
@@ -155,12 +156,12 @@ def ready(program: Program) -> str:
 
 @contextlib.contextmanager
 def demo_ports() -> Iterator[None]:
-    """Has the demo's ports, which are always the same, for this test alone, whatever else runs on this machine."""
+    """Takes the demo's ports, which are always the same, for this test only, even if others run on this machine."""
     with (Path(tempfile.gettempdir()) / "ftp-gateway-demo-ports.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def assert_no_traceback(lines: Sequence[str]) -> None:
-    """Nothing that a person is shown is one of Python's tracebacks."""
+    """Checks that no line that a person is shown belongs to a Python traceback."""
     assert not [line for line in lines if re.search(r"Traceback|Unhandled|Unexpected error", line)], lines

@@ -1,4 +1,4 @@
-"""The reactor in a thread of its own, so that a test is plain, blocking code, as its clients are."""
+"""The reactor in a thread of its own, so that a test is plain, blocking code, like its clients."""
 
 from __future__ import annotations
 
@@ -30,25 +30,26 @@ def _start_reactor() -> None:
 
 
 def stop_reactor() -> None:
-    """Ends its thread, for good: at the end of the run."""
+    """Ends the reactor's thread for good, at the end of the run."""
     if _thread.is_alive():
         reactor.callFromThread(reactor.stop)
         _thread.join()
 
 
 def in_reactor(function: Callable[..., T], *arguments: object) -> T:
-    """Calls it in the reactor's thread, and waits for what it gives, or for the Deferred that it gives."""
+    """Calls a function in the reactor's thread, and waits for its result, or for the Deferred that it gives."""
     _start_reactor()
     return blockingCallFromThread(reactor, function, *arguments)
 
 
 def turn() -> None:
-    """Lets the reactor do what can be done now: what arrived on its sockets, and what is due."""
+    """Lets the reactor do all that it can do now: read its sockets, and run the calls that are due."""
     in_reactor(deferLater, reactor, 0)
 
 
 def descriptors() -> int:
-    """How many file descriptors this process has open, once the reactor has closed what it is about to close."""
+    """The number of open file descriptors of this process, once the reactor has closed those that it is about to
+    close."""
     turn()
     return len(list(Path("/proc/self/fd").iterdir()))
 
@@ -59,7 +60,7 @@ def reactor_seconds() -> float:
 
 
 def comes_to_rest() -> bool:
-    """Whether the reactor is done, sooner or later, with what it has to do now."""
+    """Whether the reactor, sooner or later, finishes its present work."""
     for _ in range(60):
         before = reactor_seconds()
         time.sleep(0.2)

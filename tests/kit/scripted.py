@@ -1,4 +1,4 @@
-"""An FTP origin without manners: a test says, word by word, what it does on its control and data connections.
+"""An FTP origin without manners: a test decides, word by word, what it does on its control and data connections.
 
 Most tests play both ends themselves, turn by turn, since the gateway between them runs in a thread of its own. Where
 the origin has to answer while the test does something else, it plays a script in a thread.
@@ -23,7 +23,7 @@ from tests.kit.ports import scripted
 from tests.kit.tls import secure_origin
 
 ORIGIN = "127.0.0.3"
-"""Where it listens: not where the gateway does, so that data ports can be mirrored."""
+"""The address of the origin: not the gateway's, so that data ports can be mirrored."""
 
 
 @cache
@@ -57,7 +57,7 @@ class DataPort:
 
     @classmethod
     def deaf(cls, host: str) -> DataPort:
-        """Its queue of connections is full: who connects now gets no answer."""
+        """Listens with a full queue of connections: a new connection gets no answer."""
         port = cls.at(host, backlog=0)
         for _ in range(8):
             waiting = socket.socket()
@@ -76,7 +76,7 @@ class DataPort:
 
     @property
     def numbers(self) -> bytes:
-        """As a 227 names it."""
+        """The numbers of its address and port in a 227."""
         return commas(self.host, self.port)
 
     def accept(self) -> socket.socket:
@@ -86,7 +86,7 @@ class DataPort:
         return connection
 
     def accept_now(self) -> socket.socket | None:
-        """The connection that was made already, if there is one."""
+        """The connection that was already made, if there is one."""
         self.listener.settimeout(0)
         try:
             return self.accept()
@@ -108,12 +108,12 @@ class DataPort:
 
 @attrs.define(eq=False)
 class OriginControl(Conversation):
-    """A control connection, at the origin's end."""
+    """The origin's end of a control connection."""
 
     def hear(self) -> bytes:
         """The next command, without its CRLF; b'' at the end of the connection.
 
-        That may be a reset, where the gateway gave up before it read the greeting.
+        The end may be a reset, where the gateway gave up before it read the greeting.
         """
         try:
             return self.line()
@@ -121,7 +121,7 @@ class OriginControl(Conversation):
             return b""
 
     def expect(self, command: bytes) -> None:
-        """The next command is this one."""
+        """Checks that the next command is this one."""
         heard = self.hear()
         assert heard == command, f"{heard!r} instead of {command!r}"
 
@@ -130,7 +130,7 @@ class OriginControl(Conversation):
         self.send(reply + b"\r\n")
 
     def answer_login(self) -> None:
-        """Lets a user in."""
+        """Accepts any user's login."""
         assert self.hear().startswith(b"USER ")
         self.say(b"331 Password, please.")
         assert self.hear().startswith(b"PASS ")
@@ -146,11 +146,11 @@ class OriginControl(Conversation):
             self.say(b"200 Fine.")
 
     def data_port(self) -> DataPort:
-        """Listens for data where this connection was made to."""
+        """Listens for data at the address to which this connection was made."""
         return DataPort.at(self.socket.getsockname()[0])
 
     def answer_passive(self, data: DataPort | None = None) -> DataPort:
-        """Hears EPSV or PASV and names a data port, a new one by default."""
+        """Answers EPSV or PASV with a data port, by default a new one."""
         command = self.hear()
         data = data or self.data_port()
         if command.startswith(b"EPSV"):
@@ -166,7 +166,7 @@ Script = Callable[[OriginControl], None]
 
 @attrs.define(eq=False)
 class ScriptedOrigin:
-    """Where the origin listens. At its end it closes what it accepted."""
+    """A listening origin. At its end it closes all that it accepted."""
 
     listener: socket.socket
     _accepted: list[socket.socket] = attrs.field(factory=list, init=False)

@@ -13,13 +13,13 @@ from tests.kit import PATIENCE
 
 
 def reset(connection: socket.socket) -> None:
-    """Closes it so that the peer sees a reset."""
+    """Closes the connection so that the peer sees a reset."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
 
 
 def read_all(connection: socket.socket) -> bytes:
-    """What comes until the peer's end of file."""
+    """The bytes up to the peer's end of file."""
     received = bytearray()
     while chunk := connection.recv(1 << 16):
         received += chunk
@@ -49,7 +49,7 @@ def silent(connection: socket.socket, seconds: float = 0.2) -> bool:
 
 
 def in_background(work: Callable[..., object], *arguments: object) -> threading.Thread:
-    """Does it in a thread."""
+    """Does the work in a thread."""
     thread = threading.Thread(target=work, args=arguments)
     thread.start()
     return thread
@@ -58,7 +58,7 @@ def in_background(work: Callable[..., object], *arguments: object) -> threading.
 def fill(connection: socket.socket, limit: int, quiet: float = 0.3, pattern: bytes = b"\0") -> int:
     """Sends the pattern over and over until nothing more is taken for ``quiet`` seconds, or ``limit`` bytes were.
 
-    :returns: how many bytes were taken.
+    :returns: the number of bytes taken.
     """
     sent = 0
     block = pattern * (1 + (1 << 16) // len(pattern))

@@ -32,7 +32,7 @@ class Stage:
     :param version: the only version of TLS that both ends speak.
     :param private: the origin's TLS context for its data connections; None where they are in the clear.
     :param protected: whether the client's data connections have TLS.
-    :param connections: for data, of either end, so far.
+    :param connections: the data connections of either end so far.
     """
 
     running: RunningGateway
@@ -46,24 +46,24 @@ class Stage:
     connections: list[socket.socket] = attrs.field(factory=list, init=False)
 
     def exchange(self, command: bytes, reply: bytes) -> bytes:
-        """The client sends a command, the origin hears it and replies; what the client gets."""
+        """Sends a command as the client; the origin hears it and replies. Gives the reply that the client gets."""
         self.client.send(command + b"\r\n")
         self.control.expect(command)
         self.control.say(reply)
         return self.client.reply()
 
     def login(self) -> None:
-        """The client logs in."""
+        """Logs the client in."""
         self.exchange(b"USER user", b"331 Password, please.")
         assert self.exchange(b"PASS secret", b"230 Come in.") == b"230 Come in."
 
     def auth(self) -> None:
-        """The client's control connection becomes secure."""
+        """Makes the client's control connection secure."""
         assert self.client.ask(b"AUTH TLS").startswith(b"234 ")
         self.client.socket = secure_client(self.client.socket, self.version)
 
     def protect(self) -> None:
-        """And its data connections as well."""
+        """Makes the client's data connections secure as well."""
         self.auth()
         assert self.client.ask(b"PBSZ 0").startswith(b"200 ")
         assert self.client.ask(b"PROT P").startswith(b"200 ")
@@ -71,12 +71,12 @@ class Stage:
 
     @property
     def session(self) -> ssl.SSLSession | None:
-        """What the client's control connection gives its data connections to resume."""
+        """The TLS session of the control connection, for data connections to resume."""
         assert isinstance(self.client.socket, ssl.SSLSocket)
         return self.client.socket.session
 
     def passive(self, command: bytes = b"EPSV", data: DataPort | None = None) -> DataPort:
-        """The client asks for a data port, and is told of one; where the origin listens."""
+        """Asks for a data port as the client, and tells it of one; gives the port at which the origin listens."""
         self.client.send(command + b"\r\n")
         data = self.own(self.control.answer_passive(data))
         reply = self.client.reply()
@@ -84,7 +84,7 @@ class Stage:
         return data
 
     def listens(self, port: int) -> bool:
-        """Whether a client is let in at that port of the gateway's."""
+        """Whether the gateway accepts a client at that port."""
         try:
             connect((self.running.address[0], port)).close()
         except ConnectionRefusedError:
@@ -92,20 +92,21 @@ class Stage:
         return True
 
     def dial(self, port: int, source: str = "127.0.0.1") -> socket.socket:
-        """A client connects to a data port of the gateway's."""
+        """Connects to a data port of the gateway's as the client."""
         return self._keep(connect((self.running.address[0], port), source))
 
     def accept(self, data: DataPort) -> socket.socket:
-        """The gateway connects to a data port of the origin's; the connection becomes secure if it is to be."""
+        """Accepts the gateway's connection to a data port of the origin's, and makes it secure where it should be."""
         connection = data.accept()
         return self._keep(connection if self.private is None else secure_origin(connection, self.private))
 
     def secure(self, connection: socket.socket) -> ssl.SSLSocket:
-        """A data connection of the client's, resumed."""
+        """Makes a data connection of the client's secure, resumed."""
         return self.own(secure_client(connection, self.version, self.session))
 
     def begin(self, command: bytes, data: DataPort) -> socket.socket:
-        """Begins a transfer for which the client is there, up to the origin's 150; the origin's data connection."""
+        """Begins a transfer for which the client is there, up to the origin's 150; gives the origin's data
+        connection."""
         self.client.send(command + b"\r\n")
         self.control.expect(command)
         at_origin = self.accept(data)
@@ -114,7 +115,7 @@ class Stage:
         return at_origin
 
     def transfer(self, command: bytes) -> tuple[socket.socket, socket.socket]:
-        """Begins a transfer, up to the origin's 150: the client's data connection and the origin's."""
+        """Begins a transfer, up to the origin's 150; gives the client's data connection and the origin's."""
         data = self.passive()
         at_client = self.dial(data.port)
         at_origin = self.begin(command, data)
@@ -125,7 +126,7 @@ class Stage:
         return _meet(self.running, self.origin, self._stack, source, greeting, self.version, self.private)
 
     def own(self, closing: Owned) -> Owned:
-        """Closes it at the end of the test."""
+        """Closes the object at the end of the test."""
         return self._stack.enter_context(closing)
 
     def _keep(self, connection: socket.socket) -> socket.socket:
@@ -134,7 +135,7 @@ class Stage:
 
 
 def relays(on: Stage) -> bool:
-    """Whether the session is alive, and the origin heard nothing but what it was told of."""
+    """Whether the session is alive, and the origin hears only the command that it is told of."""
     return on.exchange(b"NOOP", b"200 Fine.") == b"200 Fine."
 
 
@@ -172,10 +173,10 @@ def _meet(
 
 @contextlib.contextmanager
 def before(origin: tuple[str, int], more: str = "", **keys: Any) -> Iterator[RunningGateway]:
-    """A gateway in front of whatever is at that address; each of its sessions ends exactly once.
+    """A gateway in front of a server at that address; each of its sessions ends exactly once.
 
-    :param more: of the application's configuration.
-    :param keys: for `application`.
+    :param more: further lines of the application's configuration.
+    :param keys: the arguments for `application`.
     """
     keys = {"data_ports": scripted(), **keys}
     with no_mistakes(), gateway(application(origin, more=more, **keys)) as running:
@@ -190,7 +191,7 @@ def before(origin: tuple[str, int], more: str = "", **keys: Any) -> Iterator[Run
 def behind(
     more: str = "", *, host: str = ORIGIN, named: str | None = None, **keys: Any
 ) -> Iterator[tuple[RunningGateway, ScriptedOrigin]]:
-    """A gateway in front of a scripted origin; nobody has come yet."""
+    """A gateway in front of a scripted origin; no client has come yet."""
     with ScriptedOrigin.at(host) as origin, before((named or host, origin.address[1]), more, **keys) as running:
         yield running, origin
 
@@ -217,14 +218,14 @@ def stage(
 ) -> Iterator[Stage]:
     """A gateway in front of a scripted origin, and one session.
 
-    :param more: of the application's configuration.
+    :param more: further lines of the application's configuration.
     :param named: the origin's host name, as the gateway is told.
     :param source: the client's address.
-    :param greeting: what both ends have heard already; None for nothing.
-    :param header: what the client sends first of all.
+    :param greeting: the greeting that both ends have already heard; None for none.
+    :param header: the bytes that the client sends first of all.
     :param version: the only version of TLS that both ends speak.
-    :param private: the TLS context of an origin that is to have TLS.
-    :param keys: for `application`.
+    :param private: the TLS context of an origin that has TLS; None for none.
+    :param keys: the arguments for `application`.
     """
     with behind(more, host=host, named=named, **keys) as (running, origin), contextlib.ExitStack() as stack:
         yield _meet(running, origin, stack, source, greeting, version, private, header)
@@ -241,9 +242,9 @@ def trusting(mode: str, **keys: str | bool) -> str:
 def tls_stage(
     mode: str, more: str = "", *, version: ssl.TLSVersion | None = None, **keys: str | bool
 ) -> Iterator[Stage]:
-    """The same in one of the modes of TLS. The client is not secure yet.
+    """A stage in one of the modes of TLS. The client is not secure yet.
 
-    :param keys: for `trusting`.
+    :param keys: the arguments for `trusting`.
     """
     private = origin_context(version) if mode in ("full", "strict") else None
     with stage(f"{more}\n{trusting(mode, **keys)}", version=version, private=private) as on:
@@ -251,7 +252,7 @@ def tls_stage(
 
 
 def plain_route(public: SocketAddress, origin: SocketAddress, source: str, peers: Network | None) -> Route:
-    """A data channel's way without TLS, PROXY headers and limits."""
+    """A data channel's route without TLS, PROXY headers and limits."""
     return Route(
         public=public,
         origin=origin,

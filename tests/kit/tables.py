@@ -1,4 +1,4 @@
-"""What a table of states says, for those who test one."""
+"""Reading of tables of states, for their tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Table = Mapping[tuple[Name, Name], Name]
 
 
 def reached(table: Table, first: Name) -> set[Name]:
-    """The states that a machine may come to from its first one, and that one."""
+    """The states that a machine can reach from its first one, and that one."""
     found = {first}
     while more := {target for (state, _), target in table.items() if state in found} - found:
         found |= more
@@ -18,5 +18,5 @@ def reached(table: Table, first: Name) -> set[Name]:
 
 
 def final(table: Table, first: Name) -> set[Name]:
-    """The states that a machine does not leave."""
+    """The states that a machine never leaves."""
     return set(type(first)) - {source for source, _ in table}

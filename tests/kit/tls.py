@@ -12,12 +12,12 @@ from tests.kit.certificates import Pair, certificates
 
 NAME = "ftp.example.com"
 CLIENT_HELLO = bytes.fromhex("16030100c8010000c40303") + bytes(range(64))
-_TCP_CLOSE = 7  # of Linux's tcp_info: both directions are over, as behind a reset
+_TCP_CLOSE = 7  # of Linux's tcp_info: both directions are over, as after a reset
 
 
 @cache
 def origin_context(version: ssl.TLSVersion | None = None, pair: Pair | None = None) -> ssl.SSLContext:
-    """What an origin shows."""
+    """The TLS context of an origin."""
     pair = pair or certificates().server
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pair.certificate, pair.key)
@@ -28,7 +28,7 @@ def origin_context(version: ssl.TLSVersion | None = None, pair: Pair | None = No
 
 @cache
 def client_context(version: ssl.TLSVersion | None = None) -> ssl.SSLContext:
-    """What a client trusts."""
+    """The TLS context of a client, which trusts the test authority."""
     context = ssl.create_default_context(cafile=str(certificates().ca))
     if version is not None:
         context.minimum_version = context.maximum_version = version
@@ -50,16 +50,16 @@ def secure_origin(connection: socket.socket, context: ssl.SSLContext) -> ssl.SSL
 
 
 def read_whole(connection: socket.socket) -> bytes:
-    """What comes until the end of a stream as it is due."""
+    """The bytes up to the proper end of a stream."""
     received = bytearray()
-    with contextlib.suppress(ssl.SSLZeroReturnError):  # so is close_notify called where ours was the first
+    with contextlib.suppress(ssl.SSLZeroReturnError):  # close_notify also raises this where ours was the first
         while chunk := connection.recv(1 << 16):
             received += chunk
     return bytes(received)
 
 
 def ending(connection: socket.socket) -> str:
-    """Reads to the end of a stream, and tells how it was said: "whole", "cut" or "reset"."""
+    """Reads to the end of a stream, and tells how it ended: "whole", "cut" or "reset"."""
     try:
         read_whole(connection)
     except ssl.SSLEOFError:  # either of the last two
@@ -71,15 +71,15 @@ def ending(connection: socket.socket) -> str:
 
 
 def cut(connection: socket.socket) -> None:
-    """Ends a stream of TLS with a FIN, and without the close_notify that is due before it."""
+    """Ends a TLS stream with a FIN, but without the close_notify that should come before it."""
     socket.socket.shutdown(connection, socket.SHUT_WR)
 
 
 def finish(connection: socket.socket) -> None:
-    """Ends a stream as is due; it can still be read."""
+    """Ends a stream properly; it can still be read."""
     if isinstance(connection, ssl.SSLSocket):
         connection.setblocking(False)
-        with contextlib.suppress(ssl.SSLWantReadError):  # the peer's own close_notify is not waited for
+        with contextlib.suppress(ssl.SSLWantReadError):  # the peer's own close_notify is not awaited
             connection.unwrap()
         connection.settimeout(PATIENCE)
     socket.socket.shutdown(connection, socket.SHUT_WR)

@@ -1,4 +1,4 @@
-"""Clients that speak TLS, each of which verifies the gateway's certificate and carries files by it."""
+"""Clients that speak TLS; each verifies the gateway's certificate and carries files."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from tests.kit.content import content, contents, tree
 from tests.kit.servers.requirements import require
 
 NAME = "localhost"
-"""What every client connects to: a name in `tests.kit.certificates.NAMES` that resolves on every machine."""
+"""The name that every client connects to: one of `tests.kit.certificates.NAMES` that resolves on every machine."""
 
 
 class FTPS(FTP, ftplib.FTP_TLS):
     """ftplib with verification, a choice of the version, implicit TLS, and data connections that resume a session.
 
-    `resumes` says whose; by default, its own control connection's.
+    `resumes` is the connection whose session they resume; by default, its own control connection.
 
-    :param version: the only one that it speaks.
+    :param version: the only version that it speaks.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class FTPS(FTP, ftplib.FTP_TLS):
 
 @attrs.frozen
 class Account:
-    """Where a client logs in, and as whom.
+    """The place where a client logs in, and its user.
 
     :param ca: the authority that it trusts.
     :param implicit: whether the gateway speaks TLS from the first byte.
@@ -90,28 +90,28 @@ class Account:
 def secured(
     account: Account, passive: str = "EPSV", *, version: ssl.TLSVersion | None = None, private: bool = True
 ) -> Iterator[FTPS]:
-    """A session of ftplib's, that quits in the end.
+    """A session of ftplib's that quits in the end.
 
     :param private: whether its data connections are protected.
     """
     with FTPS(account.ca, passive, implicit=account.implicit, version=version) as ftp:
         ftp.connect(account.name, account.port)
         ftp.login(account.user, account.password)
-        ftp.prot_p()  # with PBSZ, without which PROT is refused
+        ftp.prot_p()  # sends PBSZ first: without it PROT is refused
         if not private:
             ftp.prot_c()
         yield ftp
 
 
 class Failed(Exception):
-    """A client program did not do what it was to do. The text is what it said."""
+    """The failure of a client program. The text is its output."""
 
 
 class Client(Protocol):
-    """One that carries files in a session of its own; it raises what goes wrong."""
+    """A client that carries files in a session of its own; it raises an exception for any failure."""
 
     def put(self, account: Account, *files: Path) -> None:
-        """Stores the files, by their own names."""
+        """Stores the files under their own names."""
 
     def get(self, account: Account, *files: Path) -> None:
         """Fetches the files of these names to these places."""
@@ -119,7 +119,7 @@ class Client(Protocol):
 
 @attrs.frozen
 class Ftplib:
-    """Python's."""
+    """Python's ftplib."""
 
     passive: str = "EPSV"
     version: ssl.TLSVersion | None = None
@@ -142,10 +142,11 @@ class Ftplib:
 class Curl:
     """curl; --ssl-reqd leaves it nothing to fall back to.
 
-    It runs once for each file: of TLS 1.3 it uses each ticket once, and closes a data connection without waiting for
-    the next, so its second one may have nothing to resume with. (That is curl's own: vsftpd refuses it as well.)
+    It runs once for each file: it uses each ticket of TLS 1.3 once, and closes a data connection without waiting for
+    the next ticket, so its second one may have nothing to resume with. (That is curl's own: vsftpd refuses it as
+    well.)
 
-    :param options: more of its own.
+    :param options: further options of curl's.
     """
 
     options: tuple[str, ...] = ()
@@ -174,7 +175,7 @@ class Curl:
 class Lftp:
     """lftp.
 
-    :param settings: more of its own, as ``name value``.
+    :param settings: further settings of lftp's, as ``name value``.
     """
 
     settings: tuple[str, ...] = ()
@@ -230,7 +231,7 @@ CLIENTS: Mapping[str, Client] = {
     "lftp-1.2": Lftp(("ftp:prefer-epsv true", "ssl:priority NORMAL:-VERS-ALL:+VERS-TLS1.2")),
     "lftp-pasv": Lftp(("ftp:prefer-epsv false",)),
 }
-"""By name. All of them speak TLS 1.3 and send EPSV where it does not say otherwise."""
+"""The clients by name. All of them speak TLS 1.3 and send EPSV, except where the name says otherwise."""
 
 
 def tried_with(*names: str) -> pytest.MarkDecorator:
@@ -241,7 +242,7 @@ def tried_with(*names: str) -> pytest.MarkDecorator:
 def carry(client: Client, account: Account, root: Path, local: Path) -> None:
     """Stores files, an empty one first, and fetches them again.
 
-    :param root: what the origin serves; empty, and so is ``local``.
+    :param root: the origin's directory; empty, like ``local``.
     """
     files = [local / "empty", local / "64-KiB"]
     files[0].touch()
@@ -255,7 +256,7 @@ def carry(client: Client, account: Account, root: Path, local: Path) -> None:
 
 
 def carry_at_once(client: Client, sessions: int, account: Account, root: Path, local: Path) -> None:
-    """The same with so many sessions at once, each with a file of its own."""
+    """Does the same with so many sessions at once, each with a file of its own."""
     files = [local / f"number-{number}" for number in range(sessions)]
     for number, file in enumerate(files):
         file.write_bytes(content(65536, number))
@@ -283,6 +284,6 @@ def mirror(account: Account, root: Path, local: Path, *, leading_spaces: bool = 
 
 
 def empty(root: Path) -> None:
-    """Removes all that is in a directory."""
+    """Removes everything in a directory."""
     for path in root.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()

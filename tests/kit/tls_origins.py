@@ -1,4 +1,4 @@
-"""FTP servers that want TLS on both channels, to stand behind the gateway: the real ones, and the embedded one."""
+"""FTP servers that require TLS on both channels, to stand behind the gateway: the real ones, and the embedded one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _vsftpd(pair: Pair) -> dict[str, str]:
 def _proftpd(pair: Pair) -> dict[str, str]:
     intermediates = pair.certificate.with_suffix(".intermediates")
     intermediates.write_bytes(_LEAF.sub(b"", pair.certificate.read_bytes(), count=1))
-    # Without the option NoSessionReuseRequired: data connections have to resume the session.
+    # The option NoSessionReuseRequired is not set: data connections have to resume the session.
     settings = {
         "LoadModule": "mod_tls.c",
         "TLSEngine": "on",
@@ -69,9 +69,9 @@ def secure(
     pair: Pair,
     more: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Server]:
-    """Runs a real one with this certificate.
+    """Runs a real server with this certificate.
 
-    :param more: of its own settings.
+    :param more: further settings of its own.
     """
     require(daemon.name)
     with daemon(root, host, passive_ports=ports, settings={**_SETTINGS[daemon.name](pair), **more}) as server:
@@ -80,7 +80,7 @@ def secure(
 
 @contextlib.contextmanager
 def embedded(root: Path, host: str, ports: range, pair: Pair, *, implicit: bool = False) -> Iterator[Server]:
-    """Runs the embedded one with this certificate."""
+    """Runs the embedded server with this certificate."""
     users = {"tester": "correct horse"}
     with Origin(
         root,
@@ -101,4 +101,4 @@ ORIGINS: Mapping[str, Callable[[Path, str, range, Pair], AbstractContextManager[
     **{daemon.name: partial(secure, daemon) for daemon in DAEMONS},
     "pyftpdlib": embedded,
 }
-"""All of them, by name. Each refuses logins and transfers in the clear, and runs at a host with passive ports."""
+"""The origins by name. Each refuses logins and transfers in the clear, and runs at a host with passive ports."""

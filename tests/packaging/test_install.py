@@ -1,4 +1,4 @@
-"""What is built from the checkout, and that it runs wherever it is installed."""
+"""The package that is built from the checkout: it runs wherever it is installed."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The endurance of the gateway: by ``tox -e soak``, a process each for gateway, origin, load and what measures."""
+"""The endurance of the gateway, ``tox -e soak``: gateway, origin, load and probe are a process each."""

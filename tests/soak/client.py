@@ -1,4 +1,4 @@
-"""A client, as light as it can be, so that thousands of them fit into one process."""
+"""A client of the least cost, so that thousands of them fit into one process."""
 
 from __future__ import annotations
 

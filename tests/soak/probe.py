@@ -1,7 +1,7 @@
-"""What others feel: sessions that only say NOOP, and how long each waits for its answer. Run as a program.
+"""The response time that other users see: sessions that only say NOOP, and the time of each answer. Run as a program.
 
 It prints a line once all are logged in, and at the end of its standard input the times, in milliseconds, as JSON. A
-NOOP is due when it is due, whether the last has its answer or not: so a gateway that stands still is seen.
+NOOP is sent when it is due, even if the last has no answer: so a gateway that stands still shows.
 """
 
 from __future__ import annotations

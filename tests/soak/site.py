@@ -1,6 +1,6 @@
-"""The gateway, the origin and those who come to them, each a process of its own; and how large all is.
+"""The gateway, the origin and their clients, each a process of its own; and their sizes.
 
-SOAK_SHARE, of 1, makes it smaller: 0.1 is for those who work on these tests.
+SOAK_SHARE, from 0 to 1, makes everything smaller: 0.1 is for work on these tests.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Clients that mean no good: what they hold they lose in time, and others do not feel them.
+"""Hostile clients: in time they lose all that they hold, and other clients do not notice them.
 
-How long others wait is measured while the attackers, the origin and what measures share the gateway's processors.
+The others' waits are measured while the attackers, the origin and the probe share the gateway's processors.
 """
 
 from __future__ import annotations

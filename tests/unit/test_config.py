@@ -1,4 +1,4 @@
-"""The configuration: what it reads, and every mistake word for word."""
+"""The configuration: the forms that it reads, and every mistake word for word."""
 
 import datetime
 import ipaddress
@@ -988,7 +988,7 @@ ADVISED = {
     "listen": ["tcp:21", "tcp6:21"],
     "proxy_protocol": {"accept_from": ["0.0.0.0/0"]},
 }
-"""What is right, and not wise."""
+"""The configurations that are right but not wise."""
 
 
 @given(st.sets(st.sampled_from(sorted(ADVISED)), min_size=1))
@@ -1014,7 +1014,7 @@ FLAGS = {
     "--data-ports": "20000-20020",
     "--public-address": "192.0.2.1",
 }
-"""Each with a value that is right."""
+"""The keys, each with a value that is right."""
 
 
 @given(st.tuples(*(st.just(right) | st.text() for right in FLAGS.values())))

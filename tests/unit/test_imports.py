@@ -1,4 +1,5 @@
-"""Imports point down only, and the language and the judge need nobody but the standard library and attrs."""
+"""The imports: they point down only, and the language and the judge need nothing but the standard library and
+attrs."""
 
 import ast
 import sys

@@ -1,4 +1,4 @@
-"""twistd's options, and how the process that runs the gateway takes its signals."""
+"""twistd's options, and the handling of signals in the process that runs the gateway."""
 
 from __future__ import annotations
 

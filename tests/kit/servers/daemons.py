@@ -12,7 +12,7 @@ import attrs
 from tests.kit.servers.sandbox import EXAMPLE_NAME, sandbox
 
 TREE = Path(os.environ.get("FTP_SERVERS") or Path(__file__).parents[2] / ".tox" / "ftp-servers").absolute()
-"""Where `.ci/fetch-servers` unpacked them."""
+"""The directory in which `.ci/fetch-servers` unpacked the servers."""
 
 SPECTRUM_RECIPE: Mapping[str, str] = MappingProxyType(
     {
@@ -34,7 +34,7 @@ class Server:
     user: str
     password: str
     root: Path
-    """The user's home directory, and all the user can see."""
+    """The user's home directory, and all that the user can see."""
     passive_ports: range
     pid: int
     """The process that listens; its children are the sessions."""
@@ -42,7 +42,7 @@ class Server:
 
 @attrs.frozen
 class Plan:
-    """What a daemon's configuration is made from."""
+    """The values from which a daemon's configuration is made."""
 
     host: str
     port: int
@@ -130,7 +130,7 @@ def _proftpd(program: Path, plan: Plan) -> list[str]:
         "UseIPv6": "on" if _family(plan.host) is socket.AF_INET6 else "off",
         "DefaultAddress": plan.host,
         "Port": plan.port,
-        "SocketBindTight": "on",  # on that address alone
+        "SocketBindTight": "on",  # on that address only
         "UseReverseDNS": "off",
         "User": "nobody",
         "Group": "nogroup",
@@ -139,7 +139,7 @@ def _proftpd(program: Path, plan: Plan) -> list[str]:
         "DefaultRoot": "~",
         "AllowOverwrite": "on",
         "AllowStoreRestart": "on",
-        # The default says off as well, but 1.3.8 then checks PORT alone and lets anyone take a passive connection.
+        # The default, off, seems the same, but then 1.3.8 checks only PORT and lets anyone take a passive connection.
         "AllowForeignAddress": "off",
         "PassivePorts": f"{plan.passive_ports[0]} {plan.passive_ports[-1]}",
         "PidFile": plan.state / "pid",
@@ -174,6 +174,6 @@ def _pure_ftpd(program: Path, plan: Plan) -> list[str]:
 vsftpd = Daemon("vsftpd", TREE / "usr/sbin/vsftpd", _vsftpd)
 proftpd = Daemon("proftpd", TREE / "usr/sbin/proftpd", _proftpd)
 pure_ftpd = Daemon("pure-ftpd", TREE / "usr/sbin/pure-ftpd", _pure_ftpd)
-"""Serves half as many clients as it has passive ports."""
+"""Pure-FTPd; it serves half as many clients as it has passive ports."""
 
 DAEMONS = (vsftpd, proftpd, pure_ftpd)

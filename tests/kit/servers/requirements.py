@@ -1,4 +1,4 @@
-"""Programs that a test cannot do without: our servers, and any client on the path."""
+"""Programs that a test needs: our servers, and any client on the path."""
 
 import functools
 import os
@@ -12,7 +12,7 @@ from tests.kit.servers.sandbox import obstacle
 
 @functools.cache
 def missing(name: str) -> str | None:
-    """Why the program cannot be used here, or None when it can."""
+    """The reason why the program cannot be used here; None where it can."""
     for daemon in DAEMONS:
         if daemon.name == name:
             if not daemon.path.exists():
@@ -22,7 +22,7 @@ def missing(name: str) -> str | None:
 
 
 def require(name: str) -> None:
-    """Skip the test that cannot have the program; in CI, where everything is installed, fail it."""
+    """Skips a test that cannot have the program; in CI, where everything is installed, fails it."""
     if reason := missing(name):
         if os.environ.get("CI"):
             pytest.fail(reason)

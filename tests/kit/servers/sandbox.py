@@ -1,4 +1,4 @@
-"""A sandbox for one daemon: its own accounts, its own host names, and an end that spares nothing in it.
+"""A sandbox for one daemon: its own accounts, its own host names, and an end that kills every process in it.
 
 The daemons know their users from ``/etc/passwd``, ask PAM, look up names in ``/etc/hosts`` and fork for each session,
 some of them into a process group of its own. So each runs in a mount namespace, where our files lie over those of the
@@ -26,7 +26,7 @@ POLL_SECONDS = 0.02
 EXAMPLE_NAME = "ftp.example.com"
 """A name that resolves inside the sandbox."""
 EXAMPLE_ADDRESS = "203.0.113.7"
-"""What it resolves to: an address from RFC 5737's documentation range, not to be dialled."""
+"""The address of that name, from RFC 5737's documentation range; it is never dialled."""
 
 _LAY_OVER = """
 mount -t tmpfs none /run
@@ -55,14 +55,14 @@ def sandbox(
         state.mkdir()
         _furnish(etc, user, password, home)
         argv = command(state)
-        # vsftpd says why it gives up on descriptor 0, which it takes for the control connection.
+        # vsftpd writes its last words to descriptor 0, which it takes for the control connection.
         with tempfile.TemporaryFile() as log:
             process = subprocess.Popen(
                 [*UNSHARE, "sh", "-euc", _LAY_OVER, "sh", str(etc), *argv],
                 stdin=log,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # an interrupt at the terminal is for the tests, which then end the daemon
+                start_new_session=True,  # an interrupt at the terminal reaches only the tests, which end the daemon
             )
             try:
                 greeting = _greeting(process, address)
@@ -76,11 +76,11 @@ def sandbox(
 
 
 def _furnish(etc: Path, user: str, password: str, home: Path) -> None:
-    """Write the files that lie over those of the system's ``/etc``."""
+    """Write the files that lie over those in the system's ``/etc``."""
     hashed = subprocess.run(
         ["openssl", "passwd", "-6", "-stdin"], input=password, capture_output=True, text=True, check=True
     ).stdout.strip()
-    # "/./" ends what Pure-FTPd confines the user to; it would not confine the id of root otherwise.
+    # Pure-FTPd confines the user to the path before "/./"; without it, it would not confine the id of root.
     (etc / "passwd").write_text(
         "root:x:0:0:root:/root:/bin/sh\n"
         "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
@@ -94,7 +94,7 @@ def _furnish(etc: Path, user: str, password: str, home: Path) -> None:
 
 
 def _greeting(process: subprocess.Popen[bytes], address: tuple[str, int]) -> bytes:
-    """What the daemon says to a new connection, once it listens; nothing if it does not come to that."""
+    """The daemon's greeting to a new connection, once it listens; nothing if it does not come to that."""
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         try:
@@ -106,7 +106,7 @@ def _greeting(process: subprocess.Popen[bytes], address: tuple[str, int]) -> byt
 
 
 def _children(pid: int) -> list[int]:
-    """The process's children, those that it inherited last."""
+    """The process's children; those that it inherited come last."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
@@ -124,7 +124,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def obstacle() -> str | None:
-    """Why no sandbox can be made here, or None."""
+    """The reason why no sandbox can be made here; None where it can."""
     if shutil.which("unshare") is None:
         return "unshare is not installed"
     trial = subprocess.run([*UNSHARE, "true"], capture_output=True, text=True)

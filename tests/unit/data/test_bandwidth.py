@@ -1,4 +1,4 @@
-"""The bandwidth: how much flows move in a time, by a clock that goes when it is told to."""
+"""The bandwidth: the bytes that flows move in a time, by a clock that the test moves."""
 
 from __future__ import annotations
 

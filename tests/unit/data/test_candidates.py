@@ -1,4 +1,4 @@
-"""Which of the connections at a data port is the client's."""
+"""The candidates at a data port: the one of them that is the client's connection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A data channel whose ports are another's, who may be late."""
+"""A data channel on ports of another owner, which may be late."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who shares a data port with whom, and who gets which connection."""
+"""A shared data port: the clients that share it, and the connection that each gets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What carries bytes from one leg to another."""
+"""The pumps, which carry bytes from one leg to another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lines: framing under a limit, whatever pieces the bytes come in."""
+"""Lines: framing under a limit, from bytes in any pieces."""
 
 import pytest
 from hypothesis import given

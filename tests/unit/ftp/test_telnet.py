@@ -1,4 +1,4 @@
-"""Telnet commands are taken out of the text, whatever pieces they come in."""
+"""Telnet commands: taken out of the text, in any pieces."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Access rules: the first that names a client's address decides."""
+"""Access rules: the first rule that names a client's address decides."""
 
 import timeit
 from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network

@@ -1,4 +1,4 @@
-"""Who is let in."""
+"""The admission of clients."""
 
 from ipaddress import ip_address, ip_network
 

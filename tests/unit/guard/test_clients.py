@@ -1,4 +1,4 @@
-"""Who counts as one client, and what is remembered."""
+"""One client's identity, and the records of clients."""
 
 from ipaddress import IPv4Address, ip_address
 

@@ -1,4 +1,4 @@
-"""How many and how often."""
+"""The counts of sessions and connections: how many, and how often."""
 
 from ipaddress import ip_address
 

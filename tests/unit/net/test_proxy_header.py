@@ -1,4 +1,4 @@
-"""The PROXY header's bytes: which are one, where it ends, and what it tells."""
+"""The PROXY header's bytes: valid and invalid ones, their end, and the addresses in them."""
 
 from __future__ import annotations
 

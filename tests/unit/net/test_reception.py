@@ -1,4 +1,4 @@
-"""The crowd that owes a PROXY header. What a header may be, and when, is tested at the ports."""
+"""The connections that owe a PROXY header. The contents and the deadline of a header are tested at the ports."""
 
 from __future__ import annotations
 

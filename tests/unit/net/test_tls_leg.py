@@ -1,4 +1,4 @@
-"""A leg with TLS: against OpenSSL over a real connection, and against one that says what a test wants it to."""
+"""A leg with TLS: against OpenSSL over a real connection, and against a scripted connection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events: stamped, told to every sink, written as text and as JSON."""
+"""The journal: events are stamped, given to every sink, and written as text and as JSON."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Records: typed in the program, and fields under the names that operators know."""
+"""Records: typed in the program, with fields under the names that operators know."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What systemd is told."""
+"""The messages to systemd."""
 
 import re
 import socket

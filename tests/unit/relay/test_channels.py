@@ -1,4 +1,4 @@
-"""The data channels of one session: which of them the judge hears of, and what they add up to."""
+"""The data channels of one session: the one of which the judge is told, and the totals of all."""
 
 from __future__ import annotations
 

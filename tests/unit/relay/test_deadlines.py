@@ -1,4 +1,4 @@
-"""Deadlines: one timer for each, however often it is armed."""
+"""Deadlines: one timer for each, even if it is armed often."""
 
 import pytest
 from twisted.internet.task import Clock

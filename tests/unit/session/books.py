@@ -1,8 +1,9 @@
-"""The books that a world keeps of one session: what was sent and answered, and whether that is lawful.
+"""The books that a world keeps of one session: the commands and replies so far, and whether they are lawful.
 
 An orderly origin answers each command it gets, and tags each reply with ``#`` and the number of the client's line; so
-the books know which command a reply is for, whatever the session makes of it. What a hostile origin says of itself is
-tagged ``#unasked``: nobody can tell which of its replies is for what, and the laws that depend on it are left out.
+the books know the command of a reply, whatever the session makes of it. A hostile origin's own replies are tagged
+``#unasked``: nobody can tell which of its replies belongs to which command, and the laws that depend on it are left
+out.
 """
 
 from __future__ import annotations

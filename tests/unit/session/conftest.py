@@ -1,4 +1,4 @@
-"""A session whose greeting is over, for all who play with one."""
+"""A session whose greeting is over, for all tests that play with one."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Playbooks: what happens to a session, and what it is to do about it, as a script that a newcomer can read.
+"""Playbooks: the events of a session and the actions that follow, as a script that a newcomer can read.
 
 A line that begins at the margin is an event; the indented lines under it are the actions expected, all of them, in
 order. Each ``client:`` or ``origin:`` action is one write; its last CRLF is left out, every other byte that is not

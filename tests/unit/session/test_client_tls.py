@@ -1,4 +1,4 @@
-"""What of the client's side is protected, and what is said to the origin to protect its side."""
+"""The protection of the client's side, and the commands to the origin that protect its side."""
 
 import pytest
 

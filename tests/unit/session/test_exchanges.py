@@ -1,4 +1,4 @@
-"""Replies find the commands that they answer, beside a transfer as well."""
+"""The exchanges: replies find the commands that they answer, beside a transfer as well."""
 
 import attrs
 import pytest

@@ -1,4 +1,4 @@
-"""The laws of the architecture, as far as the judge and the language can be held to them, in random worlds."""
+"""The laws of the architecture in random worlds, as far as they concern the judge and the language."""
 
 from collections.abc import Callable
 from itertools import chain

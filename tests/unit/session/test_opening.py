@@ -1,4 +1,4 @@
-"""The greeting, and what comes before it."""
+"""The greeting, and the steps before it."""
 
 import attrs
 import pytest

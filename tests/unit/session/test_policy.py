@@ -1,4 +1,4 @@
-"""Which commands are refused."""
+"""The commands that are refused."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Lines that are no FTP: each refused, a few too many the end."""
+"""Lines that are not FTP: each is refused, and a few too many end the session."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""From a 227 or 229 to the completion of the transfer, by playbooks: see playbook.py for how to read them."""
+"""Transfers, from a 227 or 229 to the completion, by playbooks: see playbook.py for how to read them."""
 
 import pytest
 

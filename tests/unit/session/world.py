@@ -1,6 +1,6 @@
 """A small world around a session: a client with a script, an origin with habits, a data channel with its fate.
 
-What can happen next is here; what does is for others to choose. The session is held to the laws by the books.
+The possible next events are here; others choose among them. The books check the session against the laws.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Two ends of TLS, and what goes between them: no network, and no reactor."""
+"""The two ends of TLS and the bytes between them: no network, and no reactor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Certificates as they lie on disk."""
+"""Certificates on disk."""
 
 import datetime
 import os
