@@ -74,8 +74,7 @@ class Application:
     def data_host(self, local: Address) -> str:
         """The address of the data ports for a client whose control connection ends at this address of ours.
 
-        An EPSV client dials the address family that it reached (RFC 2428 section 3), even if ``data_interface`` is of
-        the other one.
+        An EPSV client dials the address family that it reached (RFC 2428 section 3), not that of ``data_interface``.
         """
         if self.data_interface is not None and self.data_interface.version == local.version:
             return str(self.data_interface)
