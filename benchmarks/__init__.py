@@ -1,2 +1,1 @@
-"""The benchmark, ``python -m benchmarks``: it measures the gateway beside other programs that people put in front of
-FTP."""
+"""The benchmark, ``python -m benchmarks``: the gateway beside other programs that people put in front of FTP."""

@@ -89,8 +89,7 @@ def _large_file(size: int) -> Iterator[Path]:
 
 
 def _raise_open_files() -> None:
-    """Raises the limit of open files as far as it goes, for thousands of sessions; programs started later inherit
-    it."""
+    """Raises the limit of open files as far as it goes, for thousands of sessions; later programs inherit it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 

@@ -127,8 +127,7 @@ class Client:
     def _begin(self, line: bytes, data: socket.socket) -> socket.socket:
         """Sends the command; gives the data connection, secure where it must be.
 
-        Its handshake waits for no reply: HAProxy connects to the origin only after it, and vsftpd replies only after
-        that.
+        Its handshake waits for no reply: HAProxy dials the origin only after it, and vsftpd replies only after that.
         """
         self.control.sendall(line + b"\r\n")
         sink = self._secure(data)

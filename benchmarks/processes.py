@@ -99,8 +99,7 @@ def settled_cpu(pid: int, processes: int) -> float:
 
 
 def memory(pid: int) -> int:
-    """The bytes of resident memory of the process and its descendants; shared pages are divided among their users
-    (PSS)."""
+    """The resident memory of the process and its descendants in bytes; shared pages are divided up (PSS)."""
     total = 0
     for each in tree(pid):
         with contextlib.suppress(OSError):

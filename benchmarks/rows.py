@@ -25,8 +25,7 @@ def heads(group: Group) -> list[str]:
 
 
 def rows(group: Group, results: Results) -> Iterator[list[str]]:
-    """A row for each peer that has any of the group's figures: its medians, and the gateway's in proportion to
-    them."""
+    """A row for each peer that has any of the group's figures: its medians, and their ratio to the gateway's."""
     for peer in PEERS:
         values = [results.median(figure.name, peer) for figure in group.figures]
         if any(value is not None for value in values):

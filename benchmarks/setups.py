@@ -202,8 +202,7 @@ ProxyDataTransferPolicy EPSV
 
 
 def suse(own: str, directory: Path) -> Command:
-    """SUSE's ftp-proxy. It runs out of passive ports in a range, as it cannot take a port that was in use just
-    now."""
+    """SUSE's ftp-proxy. It runs out of passive ports in a range, as it cannot take a port that was just in use."""
     config = f"""
 [-Global-]
 ServerType standalone

@@ -125,11 +125,10 @@ def makeService(options: Options) -> IService:
 
 
 def _collect_garbage_rarely() -> None:
-    """Makes full collections rare: each goes through all sessions, half a second for ten thousand, and everything
-    waits.
+    """Makes full collections rare: each visits all sessions and stops everything, half a second for ten thousand.
 
-    Sessions do not need them: they leave no reference cycles behind. With the last number a full collection waits for
-    five million objects.
+    Sessions do not need them: they leave no reference cycles. With the last number a full collection waits for five
+    million objects.
     """
     gc.collect()
     gc.freeze()  # existing objects are not collected any more
@@ -137,8 +136,7 @@ def _collect_garbage_rarely() -> None:
 
 
 def _obey_signals(reactor: Any, gateway: Gateway) -> None:
-    """Ends the gateway in order at SIGTERM and SIGINT, with exit code 0: the reactor's own handlers would not give
-    it."""
+    """Ends the gateway in order at SIGTERM and SIGINT, with exit code 0, unlike the reactor's own handlers."""
 
     def stop() -> None:
         try:

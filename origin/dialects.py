@@ -24,8 +24,7 @@ class Dialect:
     - `about`: a description in a few words
     - `greeting`: the reply before any command; None for pyftpdlib's
     - `replies`: templates by code and command, the most special first: ``226 LIST``, ``226``, ``1yz RETR``, ``1yz``.
-    Lines
-        are separated by ``\n``; a template may hold several replies
+      Lines are separated by ``\n``; a template may hold several replies
     - `indent`: the text before each feature
     - `unknown`: commands that the server does not know
     """

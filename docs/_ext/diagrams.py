@@ -36,8 +36,7 @@ def svg(graph: graphviz.Digraph) -> str:
 
 
 def inline(file: str) -> str:
-    """The element ``svg`` of a file, for a page: without the ids of its groups, since a page may have each id only
-    once."""
+    """The element ``svg`` of a file, for a page: without the ids of its groups, which must be unique in a page."""
     _, tag, rest = file.partition("<svg")
     return re.sub(r'<g id="[^"]*"', "<g", tag + rest)
 

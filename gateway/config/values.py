@@ -60,8 +60,7 @@ def address(text: str) -> Address | None:
 def meet(one: Address | None, other: Address | None) -> bool:
     """Whether sockets bound to these two addresses can want the same port of the same address.
 
-    None is an unknown address, which meets nothing. `::` does not count as meeting IPv4 addresses: the system decides
-    that.
+    None is an unknown address, which meets nothing. `::` does not count as meeting IPv4: the system decides that.
     """
     if one is None or other is None:
         return False
@@ -116,8 +115,7 @@ class _Unbound:
 
 @frozen
 class Listening:
-    """The place that a server endpoint string binds; port 0 is any free port, and both are None where systemd
-    decides."""
+    """The place that a server endpoint string binds; port 0 is any free one, both are None if systemd decides."""
 
     text: str
     address: Address | None = None

@@ -151,8 +151,8 @@ class DataChannel:
     def dialled(self) -> bool:
         """Whether the origin's port has accepted.
 
-        The kernel knows it before the reactor reports it, and the origin may have given the port to another session
-        by then.
+        The kernel knows it before the reactor reports it; by then the origin may have given the port to another
+        session.
         """
         return self._origin is not None or (self._dial is not None and self._dial.connected)
 

@@ -27,7 +27,7 @@ _PAUSE = 0.1  # seconds until a port that could not accept tries again
 
 
 class Guest(Protocol):
-    """The one at a data port that awaits a client there."""
+    """A guest at a data port, which awaits a client there."""
 
     @property
     def peers(self) -> Network | None:
@@ -110,8 +110,7 @@ class DataPorts:
 
     def open(self, place: SocketAddress, guest: Guest) -> None:
         """Listens at ``place`` for ``guest``, and calls its ``listening``: now, or when a guest with which it could
-        be
-        confused has left.
+        be confused has left.
 
         :raises TooManyPorts: where no more ports may listen.
         :raises OSError: where the port cannot be bound.
@@ -236,8 +235,7 @@ class _Port:
         self.guests[0].stranger(address)
 
     def connectionLost(self, reason: Failure) -> None:
-        """Goes on after an exception, which is in the log: the reactor dropped the listening socket, but it is not
-        lost."""
+        """Pauses after an exception, which is in the log: the reactor dropped the socket, but it still listens."""
         self._rest()
 
 

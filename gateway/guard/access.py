@@ -19,7 +19,7 @@ class NetworkRule:
 
 @attrs.frozen
 class AccessRules:
-    """The rules in their order. A question takes one look-up for each length of prefix: 33 (IPv4) or 129 at most."""
+    """The rules in their order. A question takes one look-up for each length of prefix, at most 33 or 129 (IPv6)."""
 
     _tables: dict[int, dict[int, dict[int, tuple[int, bool, Network]]]]  # by version, bits behind the prefix, prefix
 

@@ -23,7 +23,6 @@ def notify(state: str) -> None:
 def notify_reloading() -> None:
     """Tells systemd that the configuration is being read again; ``READY=1`` is to follow.
 
-    The time, in microseconds, shows ``Type=notify-reload`` that the message came after its signal
-    (systemd.service(5)).
+    The time, in microseconds, proves to ``Type=notify-reload`` that its signal came first (systemd.service(5)).
     """
     notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")

@@ -1,5 +1,4 @@
-"""The session that cannot be read: TLS passes through the gateway, on the control connection and on every data
-port."""
+"""The session that cannot be read: TLS passes through the gateway, on the control connection and the data ports."""
 
 from __future__ import annotations
 

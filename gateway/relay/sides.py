@@ -1,5 +1,4 @@
-"""The two sides of a control connection: they pass bytes on, hold those that a slow peer does not take, close in
-order."""
+"""The two sides of a control connection: they pass bytes on, hold them for a slow peer, and close in order."""
 
 from __future__ import annotations
 

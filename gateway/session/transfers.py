@@ -133,8 +133,7 @@ class Transfers:
                 return self._send(command)
 
     def connected(self) -> tuple[Actions, Command | None]:
-        """Called when the origin's data port accepted; gives the transfer command that waited for it, if
-        any."""
+        """Called when the origin's data port accepted; gives the transfer command that waited for it, if one did."""
         self._data.move(Cause.DIALLED)
         if self._transfer.state is not Transfer.HELD:
             return [], None

@@ -84,8 +84,7 @@ class OriginSession:
         return self._control
 
     def connect(self, data: socket.socket) -> SSL.Connection:
-        """The TLS connection for a data connection; it resumes the control connection's session: most origins require
-        it.
+        """The TLS connection for a data connection; it resumes the control's TLS session, as most origins require.
 
         A ticket of TLS 1.3 may be used once, so the newest is taken each time (RFC 8446 appendix C.4).
         """

@@ -1,5 +1,4 @@
-"""The ends of sessions: each session ends once, with its outcome and the right last words, and leaves nothing
-behind."""
+"""The ends of sessions: each ends once, with its outcome and the right last words, and leaves nothing behind."""
 
 from __future__ import annotations
 

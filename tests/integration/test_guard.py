@@ -1,5 +1,4 @@
-"""The guard: which clients are let in, how many and how often; failed logins; and the number of events about all
-that."""
+"""The guard: which clients are let in, how many and how often; failed logins; the number of events about it."""
 
 from __future__ import annotations
 

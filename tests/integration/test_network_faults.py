@@ -1,5 +1,4 @@
-"""Faults of the network: client, gateway and origin are hosts of their own, with links that lose, slow down and
-break.
+"""Faults of the network: client, gateway and origin are hosts of their own, with links that lose, slow and break.
 
 The gateway and the origin are processes. One gateway and one origin serve all tests here.
 """

@@ -1,5 +1,4 @@
-"""The bytes that TLS leaves visible, and the connections that it lets in: by packets on the wire, and openssl's
-client."""
+"""The bytes that TLS leaves visible, and the connections that it lets in, seen in packets and by openssl."""
 
 from __future__ import annotations
 

@@ -38,8 +38,7 @@ class Protect(Protocol):
 def recorded(running: RunningGateway, also: Iterable[str] = ()) -> Iterator[RunningGateway]:
     """The gateway, reached through recorders. At the end no bytes that a client received may name an origin.
 
-    :param also: further hosts that no client may learn of, such as the address of an origin that is known by its
-        name.
+    :param also: further hosts that no client may learn of, such as the address of an origin known by its name.
     """
     hosts = {application.origin.host for application in running.service.load().applications}.union(also)
     with contextlib.ExitStack() as stack:
@@ -84,8 +83,7 @@ def _is(text: bytes, address: IPv6Address) -> bool:
 
 @attrs.define(eq=False)
 class Recorder:
-    """A recorder, which passes control connections on to the gateway, and keeps the bytes that each client
-    received."""
+    """A recorder, which passes control connections on to the gateway, and keeps the bytes for each client."""
 
     target: tuple[str, int]
     recordings: list[bytearray] = attrs.field(factory=list, init=False)

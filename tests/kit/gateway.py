@@ -185,8 +185,7 @@ def application(
 def tls_table(mode: str, pair: Pair | Path | None = None, **keys: str | bool | Path) -> str:
     """The TOML of an application's TLS.
 
-    :param pair: the certificate that the gateway offers its clients in this mode: by default a good one; or a
-        directory.
+    :param pair: the certificate that the gateway offers in this mode: by default a good one; or a directory.
     :param keys: further keys of the table.
     """
     shown = pair or certificates().server

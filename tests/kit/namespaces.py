@@ -36,8 +36,7 @@ class Host:
 
     @contextlib.contextmanager
     def inside(self) -> Iterator[None]:
-        """Moves this thread to that host, with the sockets that it makes and the threads and programs that it
-        starts."""
+        """Moves this thread to that host, and with it the sockets, threads and programs that it starts."""
         with Path("/proc/thread-self/ns/net").open() as before, (_NETNS / self.name).open() as there:
             _enter(there.fileno())
             try:

@@ -94,8 +94,7 @@ class Tap:
 
 @contextlib.contextmanager
 def captured(network: IPv4Network) -> Iterator[list[Stream]]:
-    """The streams of connections made in the block, from or to that network's addresses; the list is filled at its
-    end."""
+    """The streams of connections made in the block, from or to that network; the list is filled at its end."""
     found: list[Stream] = []
     with Tap.at("lo", network) as tap:
         yield found

@@ -1,5 +1,4 @@
-"""The replies of passive mode: the one place where tests and benchmarks write and read the numbers in a 227 or a
-229."""
+"""The replies of passive mode: the one place where tests and benchmarks write and read a 227 or a 229."""
 
 from __future__ import annotations
 

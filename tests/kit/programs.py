@@ -28,8 +28,7 @@ NET = f"127.{os.getpid() // 250 % 100 + 100}.{os.getpid() % 250}" if sys.platfor
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The environment in which a program finds the very gateway that this process imports, and nothing of
-    systemd's."""
+    """The environment in which a program finds the gateway that this process imports, and nothing of systemd's."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("NOTIFY_", "LISTEN_"))}
     return {**ours, "PYTHONPATH": str(Path(gateway.__file__).parents[1]), **more}
 

@@ -48,8 +48,7 @@ def turn() -> None:
 
 
 def descriptors() -> int:
-    """The number of open file descriptors of this process, once the reactor has closed those that it is about to
-    close."""
+    """The number of open file descriptors of this process, once the reactor has done its pending closes."""
     turn()
     return len(list(Path("/proc/self/fd").iterdir()))
 

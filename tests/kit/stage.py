@@ -105,8 +105,7 @@ class Stage:
         return self.own(secure_client(connection, self.version, self.session))
 
     def begin(self, command: bytes, data: DataPort) -> socket.socket:
-        """Begins a transfer for which the client is there, up to the origin's 150; gives the origin's data
-        connection."""
+        """Begins a transfer with a client that is there, up to the origin's 150; gives the origin's connection."""
         self.client.send(command + b"\r\n")
         self.control.expect(command)
         at_origin = self.accept(data)

@@ -1,5 +1,4 @@
-"""The imports: they point down only, and the language and the judge need nothing but the standard library and
-attrs."""
+"""The imports: they point down only, and the language and the judge need only the standard library and attrs."""
 
 import ast
 import sys

@@ -2,8 +2,7 @@
 
 An orderly origin answers each command it gets, and tags each reply with ``#`` and the number of the client's line; so
 the books know the command of a reply, whatever the session makes of it. A hostile origin's own replies are tagged
-``#unasked``: nobody can tell which of its replies belongs to which command, and the laws that depend on it are left
-out.
+``#unasked``: nobody knows which command they answer, and the laws that depend on it are left out.
 """
 
 from __future__ import annotations
