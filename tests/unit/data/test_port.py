@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import attrs
 import pytest
+from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.internet.task import Clock
@@ -21,9 +22,11 @@ from zope.interface.verify import verifyObject
 from gateway.addresses import Address, Network
 from gateway.data.port import DataPorts, TooManyPorts
 from gateway.net import reception
+from gateway.net.leg import Leg
 from gateway.net.reactor import Reactor
-from tests.kit.mistakes import Planted
+from tests.kit.mistakes import Planted, no_mistakes
 from tests.kit.sockets import reset
+from tests.unit.net.test_tls_leg import connected
 
 PLACE = ("127.0.0.1", 0)  # the system chooses a port; all who come here share that
 
@@ -477,3 +480,51 @@ def test_so_many_ports_listen_at_once_and_no_more(house: House, limit: int) -> N
     for place, each in guests.items():
         house.ports.leave(place, each)
     assert house.reactor.readers == []
+
+
+class Event:
+    """A reader that does something once it is told, on a real reactor."""
+
+    def __init__(self, source: socket.socket, work: Callable[[], None]) -> None:
+        self.source, self.work = source, work
+
+    def fileno(self) -> int:
+        return self.source.fileno()
+
+    def logPrefix(self) -> str:
+        return "test"
+
+    def doRead(self) -> None:
+        self.source.recv(1)
+        self.work()
+
+    def connectionLost(self, reason: Failure) -> None:
+        raise AssertionError
+
+
+def test_a_port_that_got_the_descriptor_of_a_socket_that_was_about_to_be_told() -> None:
+    """Both are ready in one turn; the first closes the second, whose descriptor a port takes over."""
+    reactor = EPollReactor()
+    ports, awaiting = DataPorts(cast(Reactor, reactor)), guest()
+    far, near = connected()
+    other, source = socket.socketpair()
+    writer = Leg(reactor, near)
+    number = near.fileno()
+
+    def take_over() -> None:
+        writer.close()
+        ports.open(PLACE, awaiting)
+
+    other.send(b"x")
+    reactor.addReader(Event(source, take_over))
+    writer.watch_writes(True)
+    with no_mistakes():
+        reactor.doPoll(0)
+        (port,) = ports._ports.values()
+        assert port.fileno() == number, "or this test shows nothing"
+    with socket.create_connection(port.socket.getsockname()):
+        reactor.doPoll(1)
+    assert awaiting.told == ["listening", "accepted 127.0.0.1"]
+    ports.leave(PLACE, awaiting)
+    for end in (far, other, source, *awaiting.connections):
+        end.close()
