@@ -130,8 +130,7 @@ class Registry:
     async def prepare(self, wanted: Config) -> Change:
         """Prepares the change to a configuration. Files are read in a thread.
 
-        :raises CannotStart: where a certificate cannot be used, or a port cannot be bound; nothing is left of it
-            then.
+        :raises CannotStart: where a certificate or a port cannot be used; then nothing is left of the change.
         """
         self._check_open()
         pool = self.reactor.getThreadPool()
