@@ -1,4 +1,4 @@
-"""How long a reload takes, and how long sessions wait for an answer meanwhile."""
+"""The duration of a reload, and the longest wait of a session for an answer meanwhile."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def few(_: Running, __: Extent) -> Figures:
 
 
 def many(_: Running, __: Extent) -> Figures:
-    """Reloads a gateway of many."""
+    """Reloads a gateway of many applications."""
     return _reload(_MANY)
 
 
 def _reload(applications: int) -> Figures:
-    """Starts another gateway than the one that runs, and renews all of its certificates."""
+    """Starts a second gateway, besides the one that runs, and renews all of its certificates."""
     own = host(9)
     with tempfile.TemporaryDirectory(prefix="ftp-bench-") as scratch:
         directory = Path(scratch)

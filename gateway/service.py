@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import encodings.idna  # noqa: F401  # what resolves a name imports it when it is needed, too late behind --chroot
+import encodings.idna  # noqa: F401  # name resolution imports it on demand, too late after --chroot
 from collections.abc import Callable
 
 import attrs
@@ -21,16 +21,16 @@ from gateway.observe.records import Record
 from gateway.observe.systemd import notify, notify_reloading
 from gateway.tls.certificates import forget_unused
 
-# How long clients have to take in the last reply of a gateway that is in a hurry, in seconds.
+# Seconds that clients have to take in the last reply of a gateway that is in a hurry.
 _HURRY = 0.5
 
 
 @attrs.define(eq=False)
 class Gateway(Service):
-    """Every application of a configuration.
+    """The gateway with every application of a configuration.
 
     :param load: reads the configuration, at a reload in a thread; raises ConfigError.
-    :param give_up: called where it cannot start, with a sentence that says why.
+    :param give_up: called when the gateway cannot start, with a sentence that says why.
     """
 
     reactor: Reactor = attrs.field(repr=False)
@@ -61,9 +61,9 @@ class Gateway(Service):
         forget_unused()
 
     def startService(self) -> None:
-        """Says that it is ready, once the reactor runs.
+        """Reports that the gateway is ready, once the reactor runs.
 
-        The event file is opened here, as the user that the process stays: later it is opened again at each reload.
+        The event file is opened here, as the user that the process stays: each reload opens it again.
         """
         if self._wanted is None:  # not every runner has a privileged phase
             self.privilegedStartService()
@@ -75,7 +75,7 @@ class Gateway(Service):
         self.reactor.callWhenRunning(self._ready)
 
     def stopService(self) -> Deferred[None]:
-        """Lets nobody in any more, lets transfers end in time, and fires when every session is over."""
+        """Lets no more clients in, lets transfers end in time, and fires when every session is over."""
         super().stopService()
         notify("STOPPING=1")
         cleared = self.registry.clear()
@@ -85,17 +85,17 @@ class Gateway(Service):
         return self._over
 
     def hurry(self) -> None:
-        """Ends at once what `stopService` lets go on; hardly waits for clients to take in their last reply."""
+        """Ends at once the transfers that `stopService` lets go on, and hardly waits for the last replies."""
         self.registry.hurry()
         self.reactor.callLater(_HURRY, self._stopped)
 
     def reload(self) -> Deferred[tuple[str, ...]]:
         """Reads the configuration again: new sessions follow it, running ones go on as they began.
 
-        One that has a mistake, or a port that cannot be bound, is refused whole, and the old one stays. Those who ask
-        while a reload runs get one more, together.
+        A configuration with a mistake, or with a port that cannot be bound, is refused as a whole, and the old one
+        stays. Calls during a reload share one more reload after it.
 
-        :returns: the mistakes; none: it holds now.
+        :returns: the mistakes; empty if the new configuration holds now.
         """
         told: Deferred[tuple[str, ...]] = Deferred()
         self._asked.append(told)
@@ -110,7 +110,7 @@ class Gateway(Service):
             mistakes: tuple[str, ...] | Failure
             try:
                 mistakes = await self._reload()
-            except Exception:  # a mistake of ours, for those who asked
+            except Exception:  # a mistake of ours, reported to those who asked
                 mistakes = Failure()
             for told in asked:
                 told.callback(mistakes)
@@ -132,7 +132,7 @@ class Gateway(Service):
         finally:
             forget_unused()
             if self.running:
-                notify("READY=1")  # refused or not: it goes on
+                notify("READY=1")  # refused or not, the gateway goes on
         for mistake in mistakes:
             self._log.error("configuration not reloaded: {mistake}", mistake=mistake)
         return mistakes
@@ -157,7 +157,7 @@ class Gateway(Service):
         return ", ".join(f"{port.terms.name} on {place}" for place, port in self.registry.ports.items())
 
     def _stopped(self) -> None:
-        if self._over.called:  # by one who was in a hurry
+        if self._over.called:  # by a caller who was in a hurry
             return
         self.registry.close()
         self._keep_books(None)

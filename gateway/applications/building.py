@@ -1,4 +1,4 @@
-"""What the configuration says of an application, as those who act on it want to be told."""
+"""The making of an application's parts from its configuration."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ from gateway.tls.certificates import CertificateError, read_authorities
 from gateway.tls.to_clients import ServerTLS
 from gateway.tls.to_origin import OriginTLS
 
-# How long a data channel may outlive the origin's word that its transfer failed, in seconds.
+# Seconds for which a data channel may outlive the origin's word that its transfer failed.
 _GRACE = 5.0
 
 
 class CannotStart(Exception):
-    """A configuration cannot be run. The text is one sentence for the operator."""
+    """The refusal to run a configuration. The text is one sentence for the operator."""
 
 
 @attrs.frozen
 class Shared:
-    """What the applications of one gateway share.
+    """The objects that the applications of one gateway share.
 
     :param publics: the public addresses, by the host that the configuration names.
     :param note: writes an event down.
@@ -61,10 +61,10 @@ class Shared:
 
 
 def guard(wanted: config.Application, known: Known, clock: Callable[[], float]) -> Guard:
-    """Who may come in.
+    """The guard that lets clients in.
 
     :param known: the records of the application's clients; they outlive a reload.
-    :param clock: seconds that only go forward.
+    :param clock: the time in seconds; it only goes forward.
     """
     limits = wanted.limits
     return Guard(
@@ -82,7 +82,7 @@ def guard(wanted: config.Application, known: Known, clock: Callable[[], float]) 
 
 
 def application(wanted: config.Application, shared: Shared, guard: Guard, bandwidth: Bandwidth) -> SessionTerms:
-    """What its sessions share.
+    """The terms of an application's sessions.
 
     :raises CannotStart: where a certificate cannot be used.
     """
@@ -127,9 +127,9 @@ def application(wanted: config.Application, shared: Shared, guard: Guard, bandwi
 
 
 def files(tls: Tls) -> tuple[object, ...]:
-    """Everything that is read from the files of an application's TLS: equal objects for files that did not change.
+    """Everything that is read from the files of an application's TLS; equal objects mean that no file changed.
 
-    :raises CannotStart: where one cannot be used.
+    :raises CannotStart: where a file cannot be used.
     """
     found: list[object] = []
     try:

@@ -1,4 +1,4 @@
-"""Binds the places where clients come in."""
+"""The binding of the endpoints at which clients come in."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from gateway.applications.building import CannotStart
 from gateway.net.reactor import Reactor
 from gateway.relay.control_port import ControlPort
 
-# How many clients may wait to be accepted. A client of FTP speaks second: one that the kernel forgets, its queue
-# being full, waits for a greeting that never comes.
+# The number of clients that may wait to be accepted. A client of FTP speaks second: if the kernel drops one because
+# its queue is full, that client waits for a greeting that never comes.
 _BACKLOG = 1024
 
 
 def bind(reactor: Reactor, place: str, control_port: ControlPort) -> Port:
-    """Binds an endpoint. Clients can connect from now on, and wait until ``startReading``.
+    """Binds an endpoint. Clients can connect from now on, but wait until ``startReading``.
 
-    :raises CannotStart: where it cannot be bound.
+    :raises CannotStart: where the endpoint cannot be bound.
     """
     results: list[Port | Failure] = []
     name = control_port.terms.name

@@ -1,8 +1,8 @@
-"""The applications that run, and how they become those of another configuration.
+"""The registry of applications that run, and the change to those of another configuration.
 
 A change is prepared first: everything new is read and bound, and nothing that runs notices. Then it is committed,
-which cannot fail, or abandoned. An application that the change leaves equal, its files included, is not touched. One
-that is gone stops listening; its sessions go on as they began, and with the last of them goes the rest of it.
+which cannot fail, or abandoned. An application that stays equal, its files included, is not touched. A removed
+application stops listening; its sessions go on as they began, and the rest of it goes with the last of them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Running:
     """One application that runs.
 
     :param wanted: its configuration.
-    :param files: everything that was read from its files; other objects after they changed.
+    :param files: everything that was read from its files; other objects after a file changed.
     :param terms: the terms of its new sessions, its records of clients among them.
     """
 
@@ -45,17 +45,17 @@ class Running:
     terms: SessionTerms = attrs.field(repr=False)
 
     def is_still(self, wanted: config.Application, files: tuple[object, ...]) -> bool:
-        """Whether a configuration asks for what runs already."""
+        """Whether the running application is already the one that a configuration asks for."""
         return self.wanted == wanted and self.files == files
 
 
 @attrs.frozen(eq=False)
 class Parts:
-    """The parts of a gateway: the applications, where their clients come in, and the public addresses that they name.
+    """The parts of a gateway: the applications, the ports of their clients, and the public addresses that they name.
 
-    :param applications: by name.
+    :param applications: the applications, by name.
     :param ports: the control ports, by endpoint.
-    :param publics: by the host that the configuration names.
+    :param publics: the public addresses, by the host that the configuration names.
     """
 
     applications: Mapping[str, Running] = attrs.field(factory=dict)
@@ -65,11 +65,11 @@ class Parts:
 
 @attrs.frozen(eq=False)
 class Change:
-    """A change that is prepared: all that it needs is there, and nothing runs differently yet.
+    """A prepared change: all that it needs exists, and nothing runs differently yet.
 
-    One of the two is called, once.
+    Exactly one of the two is called, once.
 
-    :param commit: makes it hold; it cannot fail. It does nothing where the gateway stops meanwhile.
+    :param commit: puts the change into effect; it cannot fail. It does nothing if the gateway stops meanwhile.
     :param abandon: closes the ports that were bound for it.
     """
 
@@ -93,7 +93,7 @@ class Registry:
     _closing: bool = attrs.field(default=False, init=False)
     _data_ports: DataPorts = attrs.field(init=False, repr=False)
     _sessions: Sessions = attrs.field(factory=Sessions, init=False, repr=False)
-    # The records of clients, by application, for as long as a session or a control port has them.
+    # The records of clients, by application; they live as long as a session or a control port has them.
     _known: WeakValueDictionary[str, Known] = attrs.field(factory=WeakValueDictionary, init=False, repr=False)
     _numbers: Iterator[int] = attrs.field(factory=lambda: count(1), init=False, repr=False)
 
@@ -102,7 +102,7 @@ class Registry:
 
     @property
     def applications(self) -> Mapping[str, Running]:
-        """Those that clients can reach, by name."""
+        """The applications that clients can reach, by name."""
         return self._now.applications
 
     @property
@@ -112,36 +112,36 @@ class Registry:
 
     @property
     def leaving(self) -> frozenset[ControlPort]:
-        """The control ports that no longer listen, and have sessions."""
+        """The control ports that no longer listen but still have sessions."""
         return frozenset(self._leaving)
 
     @property
     def known(self) -> Mapping[str, Known]:
-        """The records of clients, by application; those of one that is gone until its last session ends."""
+        """The records of clients, by application; those of a removed one stay until its last session ends."""
         return dict(self._known)
 
     @property
     def sessions(self) -> int:
-        """How many there are now."""
+        """The number of sessions now."""
         return self._sessions.total
 
     # A change
 
     async def prepare(self, wanted: Config) -> Change:
-        """Prepares what a configuration asks for. Files are read in a thread.
+        """Prepares the change to a configuration. Files are read in a thread.
 
-        :raises CannotStart: where a certificate cannot be used, or a port not be bound; nothing is left of it then.
+        :raises CannotStart: where a certificate or a port cannot be used; then nothing is left of the change.
         """
         self._check_open()
         pool = self.reactor.getThreadPool()
         return self._bind(wanted, *await deferToThreadPool(self.reactor, pool, self._build, wanted))
 
     def prepare_now(self, wanted: Config) -> Change:
-        """The same, where nothing runs that could wait for it."""
+        """Prepares the change without a thread, while nothing runs that would have to wait."""
         return self._bind(wanted, *self._build(wanted))
 
     def _build(self, wanted: Config) -> tuple[dict[str, Running], dict[str, PublicHost]]:
-        """Builds what is new of it; keeps the rest. It changes nothing, and may run in a thread."""
+        """Builds the new parts, and keeps the rest. It changes nothing, and may run in a thread."""
         now = self._now
         hosts = {application.public_address for application in wanted.applications} - {None}
         publics = {host: now.publics.get(host) or PublicHost(host, self.note) for host in hosts if host}
@@ -185,7 +185,7 @@ class Registry:
 
         def commit() -> None:
             assert self._now is before, "another change came between"
-            if self._closing:  # since it was prepared
+            if self._closing:  # since the change was prepared
                 abandon()
                 return
             self._replace(Parts(applications, ports, publics))
@@ -221,7 +221,7 @@ class Registry:
     # The end
 
     def clear(self) -> Deferred[list[tuple[bool, None]]]:
-        """Lets nobody in any more and lets transfers end in time. Fires when every session is over."""
+        """Lets no more clients in, and lets transfers end in time. Fires when every session is over."""
         self._closing = True
         return DeferredList([port.clear() for port in self._every_port])
 
@@ -231,7 +231,7 @@ class Registry:
             port.hurry()
 
     def close(self) -> None:
-        """Resolves no public address any more."""
+        """Stops the resolution of the public addresses."""
         for public in self._now.publics.values():
             public.stop()
 

@@ -194,7 +194,7 @@ class _Port:
         return "data port"
 
     def doWrite(self) -> None:
-        """Nothing: the reactor may still tell of the socket that had the descriptor before."""
+        """Does nothing: the reactor may still report the socket that had the descriptor before."""
 
     def doRead(self) -> None:
         try:

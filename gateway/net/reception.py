@@ -105,7 +105,7 @@ class Newcomer:
         return "ftp"
 
     def doWrite(self) -> None:
-        """Nothing: the reactor may still tell of the socket that had the descriptor before."""
+        """Does nothing: the reactor may still report the socket that had the descriptor before."""
 
     def doRead(self) -> None:
         before = len(self._received)

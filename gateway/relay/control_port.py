@@ -110,7 +110,7 @@ class ControlPort(ServerFactory):
             self._reception.close()
 
     def empty(self) -> Deferred[None]:
-        """Fires when nobody is inside."""
+        """Fires when no session is left."""
         if not self._relays:
             return succeed(None)
         self._awaiting.append(Deferred())

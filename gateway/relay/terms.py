@@ -26,9 +26,9 @@ class DataTerms:
 
     :param ports: opens data ports.
     :param interface: the address where they are bound; None for the one that the client reached.
-    :param peers: the network that may take the data channel of a client's address; None for anyone.
+    :param peers: gives the network that may take the data channel of a client's address; None for any.
     :param resumption: whether TLS on a client's data connection must resume the session of its control connection.
-    :param bandwidth: the limits of data.
+    :param bandwidth: the limits on the bandwidth of data.
     """
 
     ports: Ports
@@ -42,7 +42,7 @@ class DataTerms:
     def host(self, local: Address) -> str:
         """The address to listen at, for a client whose control connection ends at this address of ours.
 
-        An EPSV client dials the family that it reached (RFC 2428 section 3), whatever ``interface`` is of.
+        An EPSV client dials the address family that it reached (RFC 2428 section 3), not that of ``interface``.
         """
         if self.interface is not None and self.interface.version == local.version:
             return str(self.interface)
@@ -57,10 +57,10 @@ class SessionTerms:
     :param origin: the FTP server that the sessions go to.
     :param banner: the text of the greeting; None for the origin's own.
     :param public: the host in 227 replies; None for the address that the client reached.
-    :param proxies: networks whose connections begin with a PROXY header.
-    :param tls: TLS on either side.
+    :param proxies: the networks whose connections begin with a PROXY header.
+    :param tls: the terms for TLS on either side.
     :param client_tls: TLS towards clients; None where the gateway does not end it.
-    :param guard: lets clients in.
+    :param guard: decides which clients are let in.
     :param note: writes an event of the application down.
     """
 

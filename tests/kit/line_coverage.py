@@ -1,6 +1,6 @@
 """The sum of several runs' coverage, by lines: some were measured with branches, and some without.
 
-Run as a program, with the data file to write, and those to read.
+Run as a program, with the data file to write and the data files to read as arguments.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""What the tests in the reactor share: an origin, and clients, which block in threads of their own."""
+"""The things that the tests in the reactor share: an origin, and clients, which block in threads of their own."""
 
 from __future__ import annotations
 

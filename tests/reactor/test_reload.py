@@ -1,4 +1,4 @@
-"""Reloads of a running gateway: one after another, in a thread, told of by a Deferred."""
+"""Reloads of a running gateway: one after another, in a thread, their end reported by a Deferred."""
 
 from __future__ import annotations
 

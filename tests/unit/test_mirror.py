@@ -1,4 +1,4 @@
-"""Every module of gateway/ has its unit tests in the file of its name, or is named here with the reason why not."""
+"""The mirror of gateway/: each module has unit tests in a file of its name, or a reason here why not."""
 
 from pathlib import Path
 

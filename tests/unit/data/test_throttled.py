@@ -1,4 +1,4 @@
-"""A pump that is held to a bandwidth: when it reads, and when it waits."""
+"""The pump that is held to a bandwidth: when it reads, and when it waits."""
 
 from __future__ import annotations
 

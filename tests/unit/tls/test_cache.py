@@ -1,4 +1,4 @@
-"""Values that were made of files."""
+"""The cache of values made from files."""
 
 import gc
 import os
