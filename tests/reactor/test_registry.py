@@ -26,7 +26,7 @@ TLS = '[application.tls]\nmode = "{mode}"\ncertificate = "{certificate}"\n{more}
 
 @async_yield_fixture
 async def registry() -> Any:
-    registry = Registry(reactor, lambda name, fields: None)
+    registry = Registry(reactor, lambda record, **of: None)
     yield registry
     cleared = registry.clear()
     registry.hurry()
@@ -258,7 +258,7 @@ async def test_what_is_known_of_clients_outlives_a_change(registry: Registry, ap
 @ensureDeferred
 async def test_a_bandwidth_is_shared_where_a_change_leaves_it(registry: Registry, app: App) -> None:
     def shared() -> object:
-        return registry.applications["ftp.example.com"].terms.bandwidth
+        return registry.applications["ftp.example.com"].terms.data.bandwidth
 
     await apply(registry, app(more="limits = { bandwidth = 1000 }"))
     before = shared()
