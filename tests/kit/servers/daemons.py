@@ -11,7 +11,7 @@ import attrs
 
 from tests.kit.servers.sandbox import EXAMPLE_NAME, sandbox
 
-TREE = Path(os.environ.get("FTP_SERVERS") or Path(__file__).parents[2] / ".tox" / "ftp-servers").absolute()
+TREE = Path(os.environ.get("FTP_SERVERS") or Path(__file__).parents[3] / ".tox" / "ftp-servers").absolute()
 """The directory in which `.ci/fetch-servers` unpacked the servers."""
 
 SPECTRUM_RECIPE: Mapping[str, str] = MappingProxyType(
