@@ -66,8 +66,10 @@ class Candidates:
 
     def wait(self) -> None:
         """Restarts the time that the client has."""
-        self._stop_timer()
-        self._timer = self.reactor.callLater(self.timeout, self._late)
+        if self._timer is None:
+            self._timer = self.reactor.callLater(self.timeout, self._late)
+        else:
+            self._timer.reset(self.timeout)
 
     def come(self, leg: Leg, address: Address) -> None:
         """Takes a connection that may be the client's."""
@@ -126,6 +128,7 @@ class Candidates:
         self.host.client_known(leg, address)
 
     def _late(self) -> None:
+        self._timer = None
         if not self._all:
             self.host.client_missing(Ending.NO_CLIENT)
             return
@@ -139,6 +142,6 @@ class Candidates:
         self._all.clear()
 
     def _stop_timer(self) -> None:
-        if self._timer is not None and self._timer.active():
+        if self._timer is not None:
             self._timer.cancel()
-        self._timer = None
+            self._timer = None

@@ -18,7 +18,7 @@ from zope.interface import implementer
 from gateway.addresses import Address, Network, SocketAddress, peer_address
 from gateway.net.proxy_header import ProxyInfo
 from gateway.net.reactor import Reactor
-from gateway.net.reception import Reception, contained
+from gateway.net.reception import Contained, Reception
 
 Connection = socket.socket  # the class below has an attribute of the module's name
 
@@ -205,7 +205,7 @@ class _Port:
             self.owner.reactor.removeReader(self)
             self._rest()
             return
-        with contained(connection):
+        with Contained(connection):
             self._receive(connection, (name[0], name[1]))
 
     def _receive(self, connection: Connection, peer: SocketAddress) -> None:
@@ -220,7 +220,7 @@ class _Port:
     # Called by the reception
 
     def introduced(self, connection: Connection, peer: SocketAddress, ends: ProxyInfo | None) -> None:
-        with contained(connection):
+        with Contained(connection):
             self._lead(connection, peer_address(peer[0]) if ends is None else ends.client[0])
 
     def header_refused(self, proxy: Address, reason: str) -> None:

@@ -62,6 +62,7 @@ class LineReader:
         line = bytes(self._buffer[:end])
         del self._buffer[: end + 1]
         self._searched = 0
+        self.waiting = bool(self._buffer)
         overflowed, self._overflowing = self._overflowing, False
         line = line.removesuffix(b"\r")
         if overflowed or len(line) > self.limit:

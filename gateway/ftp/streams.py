@@ -28,14 +28,19 @@ class Foreign(enum.Enum):
     PROXY_HEADER = b"\r\n\r\n\0\r\nQUIT\n"  # version 2; version 1 is an unknown command
 
 
+_FOREIGN = tuple(one.value for one in Foreign)
+
+
 @attrs.define
 class CommandStream:
     """A client's commands: Telnet is taken out, lines are split, verbs are parsed.
 
     :param limit: the longest command line, in bytes.
+    :param waiting: whether there may be a command.
     """
 
     limit: int = MAX_COMMAND
+    waiting: bool = attrs.field(default=False, init=False)
     _telnet: TelnetFilter = attrs.field(factory=TelnetFilter, init=False, repr=False)
     _lines: LineReader = attrs.field(init=False, repr=False)
     _foreign: Foreign | None = attrs.field(default=None, init=False)
@@ -45,28 +50,25 @@ class CommandStream:
         return LineReader(self.limit)
 
     @property
-    def waiting(self) -> bool:
-        """Whether there may be a command: bytes came since there was none."""
-        return self._lines.waiting or self._foreign is not None
-
-    @property
     def ahead(self) -> bool:
         """Whether any byte came behind the last command, even a lone Telnet command."""
         return not self._lines.empty or not self._telnet.ends_in_text or self._foreign is not None
 
     def feed(self, data: bytes) -> None:
         """Takes the client's next bytes; at least one."""
-        if self._foreign is None and self._lines.empty:
-            self._foreign = next((one for one in Foreign if data.startswith(one.value)), None)
+        self.waiting = True
+        if data.startswith(_FOREIGN) and self._lines.empty and self._foreign is None:
+            self._foreign = next(one for one in Foreign if data.startswith(one.value))
         if self._foreign is None:
             self._lines.feed(self._telnet.strip(data))
 
     def next(self) -> Command | Unclean | Foreign | None:
         """The next command, or the reason why its line was dropped; None until more arrives."""
         if self._foreign is not None:
-            foreign, self._foreign = self._foreign, None
+            foreign, self._foreign, self.waiting = self._foreign, None, False
             return foreign
         line = self._lines.next_line()
+        self.waiting = self._lines.waiting
         return line if line is None or isinstance(line, Unclean) else Command.parse(line)
 
 
@@ -77,11 +79,13 @@ class ReplyStream:
     :param limit: the longest line, in bytes.
     :param max_lines: the most lines in one reply.
     :param max_bytes: the most bytes in one reply.
+    :param waiting: whether there may be a reply.
     """
 
     limit: int = MAX_REPLY_LINE
     max_lines: int = MAX_REPLY_LINES
     max_bytes: int = MAX_REPLY
+    waiting: bool = attrs.field(default=False, init=False)
     _lines: LineReader = attrs.field(init=False, repr=False)
     _assembler: ReplyAssembler = attrs.field(init=False, repr=False)
 
@@ -94,17 +98,13 @@ class ReplyStream:
         return ReplyAssembler(self.max_lines, self.max_bytes)
 
     @property
-    def waiting(self) -> bool:
-        """Whether there may be a reply: bytes came since there was none."""
-        return self._lines.waiting
-
-    @property
     def ahead(self) -> bool:
         """Whether any byte came behind the last reply."""
         return not self._lines.empty
 
     def feed(self, data: bytes) -> None:
         """Takes the origin's next bytes."""
+        self.waiting = True
         self._lines.feed(data)
 
     def next(self) -> Reply | None:
@@ -119,7 +119,9 @@ class ReplyStream:
                 raise NotFTP(f"reply not clean: {line.value}")
             reply = self._assembler.feed(line)
             if reply is not None:
+                self.waiting = self._lines.waiting
                 return reply
         if self._lines.overflowing:
             raise NotFTP("reply line too long")
+        self.waiting = False
         return None

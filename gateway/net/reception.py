@@ -5,9 +5,7 @@ The number of connections that have not is bounded, and each has a deadline.
 
 from __future__ import annotations
 
-import contextlib
 import socket
-from collections.abc import Iterator
 from typing import Protocol
 
 import attrs
@@ -142,12 +140,18 @@ class Newcomer:
             self.host.header_refused(peer_address(self.peer[0]), reason)
 
 
-@contextlib.contextmanager
-def contained(connection: socket.socket) -> Iterator[None]:
-    """Limits the damage of an exception while a connection is received: that connection is closed, and the rest goes
-    on. The exception is logged."""
-    try:
-        yield
-    except Exception:
-        _log.failure("a connection could not be received")
-        connection.close()
+@attrs.frozen
+class Contained:
+    """A limit to the damage of an exception while a connection is received: it is logged, and that connection closed."""
+
+    connection: socket.socket
+
+    def __enter__(self) -> None:
+        """Nothing."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        _log.failure("a connection could not be received", failure=Failure(error))
+        self.connection.close()
+        return True

@@ -17,7 +17,7 @@ from gateway.net.leg import Leg
 from gateway.net.names import Arrival
 from gateway.net.proxy_header import ProxyInfo
 from gateway.net.reactor import Reactor
-from gateway.net.reception import Reception, contained
+from gateway.net.reception import Contained, Reception
 from gateway.observe.records import ClientFiltered, ProxyHeaderRefused
 from gateway.relay.farewell import Farewell
 from gateway.relay.relay import Relay
@@ -64,7 +64,7 @@ class ControlPort(ServerFactory):
         return Arrival(self._came)
 
     def _came(self, connection: socket.socket, peer: SocketAddress) -> None:
-        with contained(connection):
+        with Contained(connection):
             if not self.terms.is_proxy(peer_address(peer[0])):
                 self._welcome(connection, peer, None)
                 return
@@ -74,7 +74,7 @@ class ControlPort(ServerFactory):
 
     def introduced(self, connection: socket.socket, peer: SocketAddress, ends: ProxyInfo | None) -> None:
         """Called when the header of a balancer's connection was read."""
-        with contained(connection):
+        with Contained(connection):
             self._welcome(connection, peer, ends)
 
     def header_refused(self, proxy: Address, reason: str) -> None:

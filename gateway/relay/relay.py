@@ -171,7 +171,7 @@ class Relay:
     def _go_on(self) -> None:
         more = True
         while more:
-            while (event := self._next_event()) is not None:
+            while (event := self._events.pop(0) if self._events else self._read()) is not None:
                 for action in self._judge.receive(event):
                     self._perform(action)
             self._client.flush()
@@ -186,12 +186,10 @@ class Relay:
             if self._origin is not None:
                 self._origin.read(not slow)
 
-    def _next_event(self) -> on.Event | None:
-        if self._events:
-            return self._events.pop(0)
+    def _read(self) -> on.Event | None:
         if self._judge.ended or self._client.full or self._opaque is not None:
             return None
-        return self._reading.next(self._judge.hungry)
+        return self._reading.next(self._judge)
 
     def _give_up(self) -> None:
         """Ends the session after a mistake of ours, and tells the client if it was not told of the end yet."""

@@ -41,6 +41,7 @@ class Conversation:
 
     :param client_tls: TLS on the client's side.
     :param exchanges: the exchanges before the origin.
+    :param queue: the lines from the client that wait for their turn.
     :param scrubber: takes the origin's address out of replies; set once the origin is connected.
     """
 
@@ -50,7 +51,7 @@ class Conversation:
     scrubber: Scrubber = attrs.field(init=False, repr=False)
     login: LoginState = attrs.field(factory=LoginState, init=False)
     transfers: Transfers = attrs.field(init=False)
-    _queue: list[Command | Unclean] = attrs.field(factory=list, init=False, repr=False)
+    queue: list[Command | Unclean] = attrs.field(factory=list, init=False, repr=False)
     _behind: list[Reply] = attrs.field(factory=list, init=False, repr=False)  # replies behind a held one
     _tolerance: Tolerance = attrs.field(factory=Tolerance, init=False, repr=False)
     _draining: bool = attrs.field(default=False, init=False)
@@ -61,25 +62,20 @@ class Conversation:
     def _no_transfers(self) -> Transfers:
         return Transfers(self.client_tls)
 
-    @property
-    def hungry(self) -> bool:
-        """Whether it takes more commands; while it does not, the client is not read (back-pressure)."""
-        return len(self._queue) < MAX_QUEUED
-
     # Commands
 
     def heard(self, item: Command | Unclean) -> Actions:
         """Queues a line from the client."""
         if self.exchanges.has(b"AUTH"):
             return self._end(injected())
-        self._queue.append(item)
+        self.queue.append(item)
         return []
 
     def go_on(self) -> Actions:
         """Takes the commands whose turn it is."""
         actions: Actions = []
-        while self._queue and not self._over and self._may_go(self._queue[0]):
-            actions += self._take(self._queue.pop(0))
+        while self.queue and not self._over and self._may_go(self.queue[0]):
+            actions += self._take(self.queue.pop(0))
         return actions
 
     def _may_go(self, item: Command | Unclean) -> bool:
@@ -102,7 +98,7 @@ class Conversation:
         self._tolerance.known()
         if refused is not None:
             return self._refuse(refused, None, item.verb.decode())
-        if item.verb == b"AUTH" and self._queue and not self.client_tls.secure:
+        if item.verb == b"AUTH" and self.queue and not self.client_tls.secure:
             return self._end(injected())
         verb = VERBS.get(item.verb)
         if verb is not None and verb.kind is Kind.TLS and self.setting.tls.terminates:
@@ -170,7 +166,7 @@ class Conversation:
         clean, transfers = self.scrubber.scrub(reply), self.transfers
         if reply.code == 421:
             return self._end(end(Outcome.ORIGIN_CLOSED, clean))
-        exchange = self.exchanges.answered(reply, transferring=transfers.under_way, running=transfers.running)
+        exchange = self.exchanges.answered(reply, transfers)
         if exchange is None:
             return [origin_error("reply to no command")]
         verb = VERBS.get(exchange.asked.verb)
@@ -194,6 +190,8 @@ class Conversation:
         if exchange.asked.verb == b"ABOR" and not self.exchanges.has(b"ABOR"):
             actions.append(do.Disarm(Deadline.GRACE))
         match effect_of(exchange, reply):
+            case Effect.NONE:
+                pass
             case Effect.LOGGED_IN:
                 self.login.logged_in()
                 actions.append(do.Disarm(Deadline.LOGIN))

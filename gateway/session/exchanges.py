@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import enum
 from itertools import chain
+from typing import Protocol
 
 import attrs
 
@@ -40,6 +41,18 @@ class Exchange:
     by: By = By.CLIENT
 
 
+class TransferState(Protocol):
+    """The transfer, as far as replies depend on it."""
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a transfer command awaits its final reply."""
+
+    @property
+    def running(self) -> bool:
+        """Whether it had its 1yz."""
+
+
 @attrs.define
 class Exchanges:
     """The incomplete exchanges, in the order in which they were asked."""
@@ -72,17 +85,16 @@ class Exchanges:
         """Removes the exchanges whose command has that verb: they will have no reply."""
         self._open = [one for one in self._open if one.asked.verb != verb]
 
-    def answered(self, reply: Reply, *, transferring: bool, running: bool) -> Exchange | None:
+    def answered(self, reply: Reply, transfer: TransferState | None = None) -> Exchange | None:
         """The exchange that a reply belongs to; None for a reply that nobody asked for.
 
         An ABOR comes last, as it may have no reply of its own.
 
-        :param transferring: whether a transfer command awaits its final reply.
-        :param running: whether it had its 1yz.
+        :param transfer: the state of the transfer; None where there can be none.
         """
         if len(self._open) == 1:
             return self._open[0]
-        beside = (one for one in self._open if _is_beside(one.asked, reply.code, transferring, running))
+        beside = (one for one in self._open if transfer and _is_beside(one.asked, reply.code, transfer))
         certain = (one for one in self._open if one.asked.verb != b"ABOR")
         return next(chain(beside, certain, self._open), None)
 
@@ -92,12 +104,12 @@ def may_stand_beside(command: Command) -> bool:
     return command.verb in _BESIDE
 
 
-def _is_beside(command: Command, code: int, transferring: bool, running: bool) -> bool:
+def _is_beside(command: Command, code: int, transfer: TransferState) -> bool:
     """Whether a reply is for that command beside a transfer; a reply that fits both is for the transfer."""
     if not may_stand_beside(command):
         return False
     if code in _BESIDE[command.verb]:
-        return command.verb != b"ABOR" or not transferring
-    if not running:
+        return command.verb != b"ABOR" or not transfer.under_way
+    if not transfer.running:
         return False
     return code in _REFUSED or (code in _NO_PATH and command.verb == b"STAT" and command.argument is not None)

@@ -17,7 +17,7 @@ from gateway.session import actions as do
 from gateway.session import events as on
 from gateway.session.actions import Actions, Outcome
 from gateway.session.client_tls import ClientTLS
-from gateway.session.conversation import Conversation
+from gateway.session.conversation import MAX_QUEUED, Conversation
 from gateway.session.endings import (
     IDLE_TIMEOUT,
     LOGIN_TIMEOUT,
@@ -67,7 +67,7 @@ class Judge:
     @property
     def hungry(self) -> bool:
         """Whether it takes more commands; while it does not, the client is not read (back-pressure)."""
-        return not self.ended and self._conversation.hungry
+        return not self.ended and len(self._conversation.queue) < MAX_QUEUED
 
     @property
     def user(self) -> str | None:
@@ -85,12 +85,14 @@ class Judge:
         if judge is None:
             raise UnexpectedEvent(f"the judge, {self._phase.state.value}, takes no {type(event).__name__}")
         actions = judge(self, event)
-        if self._phase.state is Phase.OPEN and not _closes(actions):
+        last = type(actions[-1]) if actions else None
+        if self._conversation.queue and self._phase.state is Phase.OPEN and last is not do.Close:
             actions += self._conversation.go_on()
-        if _closes(actions):
+            last = type(actions[-1]) if actions else None
+        if last is do.Close:
             self._phase.move(Cause.ENDED)
             self.ended = True
-        elif actions and isinstance(actions[-1], do.GoOpaque):
+        elif last is do.GoOpaque:
             self._phase.move(Cause.OPAQUE)
         return actions
 
@@ -175,11 +177,6 @@ class Judge:
                 return origin_insecure("not secure in time")
             case _:
                 return self._break(Outcome.ORIGIN_SILENT, "no greeting in time")
-
-
-def _closes(actions: Actions) -> bool:
-    """Whether the session is over with these actions: a Close is the last of them."""
-    return bool(actions) and isinstance(actions[-1], do.Close)
 
 
 _Takes = Mapping[type[Event], Callable[[Judge, Any], Actions]]

@@ -76,7 +76,7 @@ class Opening:
         """
         if reply.preliminary:
             return []
-        exchange = self.exchanges.answered(reply, transferring=False, running=False)
+        exchange = self.exchanges.answered(reply)
         if exchange is None:
             raise Insecure("reply to no command")
         self.exchanges.remove(exchange)

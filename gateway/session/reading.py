@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import attrs
 
 from gateway.ftp.commands import Command
@@ -11,6 +13,14 @@ from gateway.ftp.streams import CommandStream, ReplyStream
 from gateway.session import events as on
 
 
+class Hungry(Protocol):
+    """The judge, as far as its reader knows it."""
+
+    @property
+    def hungry(self) -> bool:
+        """Whether it takes more commands."""
+
+
 @attrs.define
 class Reading:
     """The two streams of one session. Replies come first, since a queued command may be waiting for one."""
@@ -18,16 +28,17 @@ class Reading:
     commands: CommandStream = attrs.field(factory=CommandStream)
     replies: ReplyStream = attrs.field(factory=ReplyStream)
 
-    def next(self, hungry: bool) -> on.Event | None:
+    def next(self, judge: Hungry) -> on.Event | None:
         """The next event; None until more arrives.
 
-        :param hungry: whether the judge takes commands now.
+        :param judge: says whether it takes commands now.
         """
-        if self.replies.waiting and (event := self._next_reply()) is not None:
+        if self.replies.waiting and (event := self.next_reply()) is not None:
             return event
-        return self._next_command() if hungry and self.commands.waiting else None
+        return self._next_command() if self.commands.waiting and judge.hungry else None
 
-    def _next_reply(self) -> on.Event | None:
+    def next_reply(self) -> on.Event | None:
+        """The origin's next reply; None until more arrives."""
         try:
             reply = self.replies.next()
         except NotFTP as error:

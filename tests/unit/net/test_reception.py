@@ -14,7 +14,7 @@ from gateway.addresses import Address, SocketAddress
 from gateway.net import reception
 from gateway.net.proxy_header import ProxyInfo
 from gateway.net.reactor import Reactor
-from gateway.net.reception import Reception, contained
+from gateway.net.reception import Contained, Reception
 from tests.kit.manual_reactor import ManualReactor
 from tests.kit.mistakes import Planted
 from tests.unit.net.test_tls_leg import connected
@@ -109,6 +109,6 @@ def test_a_reception_is_no_work_for_the_garbage_collector() -> None:
 def test_an_exception_closes_the_connection_and_goes_no_further() -> None:
     theirs, ours = connected()
     with theirs:
-        with contained(ours):
+        with Contained(ours):
             raise Planted
         assert theirs.recv(1) == b""

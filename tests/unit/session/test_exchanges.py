@@ -364,10 +364,10 @@ class TestExchanges:
         exchanges.add(one)
         exchanges.add(other)
         exchanges.remove(other)
-        assert exchanges.answered(REPLY, transferring=False, running=False) is one
+        assert exchanges.answered(REPLY) is one
         exchanges.remove(one)
         assert exchanges.none
-        assert exchanges.answered(REPLY, transferring=False, running=False) is None
+        assert exchanges.answered(REPLY) is None
 
     def test_the_gateways_own_are_not_the_clients(self) -> None:
         exchanges = Exchanges()

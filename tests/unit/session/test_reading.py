@@ -1,5 +1,6 @@
 """Both streams of a session, as events."""
 
+import attrs
 import pytest
 
 from gateway.ftp.commands import Command
@@ -7,6 +8,16 @@ from gateway.ftp.lines import Unclean
 from gateway.ftp.replies import Reply
 from gateway.session import events as on
 from gateway.session.reading import Reading
+
+
+@attrs.frozen
+class Appetite:
+    """A judge that takes commands, or does not."""
+
+    hungry: bool
+
+
+HUNGRY, SATED = Appetite(True), Appetite(False)
 
 
 @pytest.fixture
@@ -17,7 +28,7 @@ def reading() -> Reading:
 def test_replies_come_before_commands(reading: Reading) -> None:
     reading.commands.feed(b"NOOP\r\nST\0AT\r\n")
     reading.replies.feed(b"220 a\r\n221 b\r\n")
-    events = [reading.next(hungry=True) for _ in range(5)]
+    events = [reading.next(HUNGRY) for _ in range(5)]
     assert events == [
         on.ReplyReceived(Reply(220, (b"220 a",))),
         on.ReplyReceived(Reply(221, (b"221 b",))),
@@ -29,15 +40,15 @@ def test_replies_come_before_commands(reading: Reading) -> None:
 
 def test_a_judge_that_takes_no_commands_gets_none(reading: Reading) -> None:
     reading.commands.feed(b"NOOP\r\n")
-    assert reading.next(hungry=False) is None
-    assert reading.next(hungry=True) == on.CommandReceived(Command(b"NOOP"))
+    assert reading.next(SATED) is None
+    assert reading.next(HUNGRY) == on.CommandReceived(Command(b"NOOP"))
 
 
 def test_another_protocol(reading: Reading) -> None:
     reading.commands.feed(b"\x16\x03\x01")
-    assert reading.next(hungry=True) == on.ForeignReceived()
+    assert reading.next(HUNGRY) == on.ForeignReceived()
 
 
 def test_an_origin_that_speaks_no_ftp(reading: Reading) -> None:
     reading.replies.feed(b"SSH-2.0\r\n")
-    assert reading.next(hungry=True) == on.OriginBroke("the origin does not speak FTP")
+    assert reading.next(HUNGRY) == on.OriginBroke("the origin does not speak FTP")
