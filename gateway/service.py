@@ -142,10 +142,11 @@ class Gateway(Service):
         change = await self.registry.prepare(wanted)
         try:
             events = _open_events(wanted)
-        except CannotStart:
+        except BaseException:
             change.abandon()
             raise
         change.commit()
+        self._wanted = wanted
         self._keep_books(events)
 
     def _ready(self) -> None:

@@ -272,14 +272,16 @@ class DataChannel:
             self.owner.data_ended(self, Usage(ending, port, client, to_client, to_origin, duration, reason))
 
     def _let_go(self, whole: bool) -> None:
-        if self._dial is not None:
-            self._dial.reset()
-        self._candidates.close()
-        for leg in (self._client, self._origin):
-            if leg is not None and whole:
-                leg.close()
-            elif leg is not None:
-                leg.reset()
-        self._relaying.close()
-        self._dial = self._client = self._origin = None  # each may hold this channel
-        self.ports.leave(self.route.public, self)
+        try:
+            self.ports.leave(self.route.public, self)
+            if self._dial is not None:
+                self._dial.reset()
+            self._candidates.close()
+        finally:
+            for leg in (self._client, self._origin):
+                if leg is not None and whole:
+                    leg.close()
+                elif leg is not None:
+                    leg.reset()
+            self._relaying.close()
+            self._dial = self._client = self._origin = None  # each may hold this channel

@@ -12,7 +12,7 @@ def use_monotonic_clock(reactor: Any) -> None:
     Twisted's reactors count by the time of day. Set forward by an hour, it would end every session that has an hour
     left; set back, no deadline would pass for an hour.
 
-    :param reactor: one of Twisted's own, running or not.
+    :param reactor: one of Twisted's own, which does not run yet.
     """
     shift = time.monotonic() - reactor.seconds()
     reactor.seconds = time.monotonic

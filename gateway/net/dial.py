@@ -68,8 +68,10 @@ class Dial:
             self._leg.reset()
 
     def _stop(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        if self._timer is not None:
+            if self._timer.active():
+                self._timer.cancel()
+            self._timer = None  # a timer that has passed still holds its callback
 
     def _answered(self) -> None:
         leg = self._leg

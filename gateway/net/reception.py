@@ -43,18 +43,17 @@ class Reception:
     """The connections at one port that owe a PROXY header. It keeps the port alive only while one waits."""
 
     reactor: Reactor = attrs.field(repr=False)
-    _newcomers: set[Newcomer] = attrs.field(factory=set, init=False)
+    _newcomers: dict[Newcomer, None] = attrs.field(factory=dict, init=False)  # in the order of their arrival
 
     def receive(self, connection: socket.socket, peer: SocketAddress, host: Host) -> None:
         """Reads the header of a connection, then hands the connection to the host or closes it.
 
         A connection that ends without a byte, such as a balancer's check that the port accepts, is closed in silence.
+        Of too many that wait, the one that has been silent longest gives way.
         """
-        if len(self._newcomers) >= MAX_NEWCOMERS:
-            connection.close()
-            host.header_refused(peer_address(peer[0]), "too many connections without one")
-            return
-        self._newcomers.add(Newcomer(self.reactor, connection, peer, host, self._newcomers))
+        Newcomer(self.reactor, connection, peer, host, self._newcomers).begin()
+        if len(self._newcomers) > MAX_NEWCOMERS:
+            next(iter(self._newcomers)).refuse("too many connections without one")
 
     def close(self) -> None:
         """Closes all connections that wait."""
@@ -69,30 +68,48 @@ class Newcomer:
 
     It takes the header from the socket and not a byte more: all bytes behind it are the client's, even if it is TLS.
 
-    :param crowd: the set of newcomers that this one leaves when it is released.
+    :param crowd: the newcomers that wait; this one is among them from ``begin`` until it is released.
     """
 
     reactor: Reactor = attrs.field(repr=False)
     connection: socket.socket
     peer: SocketAddress
     host: Host = attrs.field(repr=False)
-    crowd: set[Newcomer] = attrs.field(repr=False)
+    crowd: dict[Newcomer, None] = attrs.field(repr=False)
     _received: bytes = attrs.field(default=b"", init=False, repr=False)
-    _timer: IDelayedCall = attrs.field(init=False, repr=False)
+    _timer: IDelayedCall | None = attrs.field(default=None, init=False, repr=False)
 
-    def __attrs_post_init__(self) -> None:
+    def begin(self) -> None:
+        """Reads the header, which has usually come with the connection; waits for it where it has not."""
         self.connection.setblocking(False)
-        self.reactor.addReader(self)
-        late = f"no complete header within {DEADLINE:g} seconds"
-        self._timer = self.reactor.callLater(DEADLINE, self._refuse, late)
+        self.crowd[self] = None
+        try:
+            self.doRead()
+        except Exception:
+            _log.failure("a PROXY header could not be read")
+            self.refuse("internal error")
+        if self in self.crowd:
+            self.reactor.addReader(self)
+            late = f"no complete header within {DEADLINE:g} seconds"
+            self._timer = self.reactor.callLater(DEADLINE, self.refuse, late)
 
     def release(self) -> socket.socket:
         """Gives the connection away."""
-        self.crowd.discard(self)
-        self.reactor.removeReader(self)
-        if self._timer.active():
-            self._timer.cancel()
+        del self.crowd[self]
+        if self._timer is not None:
+            self.reactor.removeReader(self)
+            if self._timer.active():
+                self._timer.cancel()
         return self.connection
+
+    def refuse(self, reason: str | None) -> None:
+        """Closes the connection.
+
+        :param reason: the mistake; None where it ended without a byte.
+        """
+        self.release().close()
+        if reason is not None:
+            self.host.header_refused(peer_address(self.peer[0]), reason)
 
     # Called by the reactor
 
@@ -116,7 +133,7 @@ class Newcomer:
         except BlockingIOError:
             return
         except BadHeader as error:
-            self._refuse(str(error))
+            self.refuse(str(error))
         except OSError:
             self._lost()
         else:
@@ -127,27 +144,25 @@ class Newcomer:
 
     def connectionLost(self, reason: Failure) -> None:
         if reason.check(ConnectionDone, ConnectionLost) is None:  # an exception was raised, and is in the log
-            self._refuse("internal error")
+            self.refuse("internal error")
         else:
             self._lost()
 
     def _lost(self) -> None:
-        self._refuse("closed in the middle of its header" if self._received else None)
-
-    def _refuse(self, reason: str | None) -> None:
-        self.release().close()
-        if reason is not None:
-            self.host.header_refused(peer_address(self.peer[0]), reason)
+        self.refuse("closed in the middle of its header" if self._received else None)
 
 
 @attrs.frozen
 class Contained:
-    """A limit to the damage of an exception while a connection is received: it is logged, and that connection closed."""
+    """A limit to the damage that an exception does while a connection is received.
+
+    The exception is logged, that connection is closed, and the rest goes on.
+    """
 
     connection: socket.socket
 
     def __enter__(self) -> None:
-        """Nothing."""
+        """Does nothing."""
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
         if not isinstance(error, Exception):

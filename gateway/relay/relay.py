@@ -196,11 +196,12 @@ class Relay:
         self._events.clear()
         said, self._judge.ended = self._judge.ended, True
         try:
-            if not said:
+            if not said and self._opaque is None:
                 self._client.send(UNAVAILABLE.render())
             self._close(do.Outcome.INTERNAL_ERROR)
         except Exception:
             _log.failure("[{name}] session {number}: not closed", name=self.terms.name, number=self.number)
+            self._tell_end(do.Outcome.INTERNAL_ERROR)
             for side in (self._client, self._origin):
                 if side is not None:
                     side.abort()
@@ -210,6 +211,7 @@ class Relay:
             return
         if not any(side is not None and side.up for side in (self._client, self._origin)):
             self._left = True
+            self._tarpit = None  # a timer that has passed still holds its callback
             # Break reference cycles by hand: the collector runs rarely and pauses every session.
             del self._client, self._origin, self._channels, self._deadlines, self._dialling, self._opaque
             self.gone(self)
@@ -311,33 +313,41 @@ class Relay:
         self._opaque = OpaqueRelay(self._channels, self._client, self._origin)
         self._opaque.open()
         self._client.send(data)
+        self._channels.forget()
+        if self._channels:
+            self._events.append(on.OpaqueChannels(len(self._channels)))
 
     def cut(self) -> None:
         """Ends every data channel now."""
-        if not self._left:
-            self._channels.cut()
+        self._work(lambda: self._channels.cut())
 
     def _close(self, outcome: do.Outcome) -> None:
-        self._deadlines.stop()
-        if self._dialling is not None:
-            self._dialling.cancel()  # no effect where it has an answer
-        if self._tarpit is not None and self._tarpit.active():
-            self._tarpit.cancel()
-        channels = self._channels
-        channels.forget()
-        if self._opaque is not None:
-            self._opaque.close()
-        try:
-            # In unreadable sessions, a data connection may belong to any of the client's sessions.
-            if self._opaque is None or outcome not in (do.Outcome.CLIENT_LOST, do.Outcome.ORIGIN_CLOSED):
-                channels.cut()
-        finally:
-            self._notes.disconnected(
-                outcome.value, self._judge.user, channels.to_client, channels.to_origin, channels.count
-            )
+        self._let_go(outcome)
+        self._tell_end(outcome)
         for side in (self._client, self._origin):
             if side is not None:
                 side.close()
+
+    def _tell_end(self, outcome: do.Outcome) -> None:
+        channels = self._channels
+        self._notes.disconnected(
+            outcome.value, self._judge.user, channels.to_client, channels.to_origin, channels.count
+        )
+
+    def _let_go(self, outcome: do.Outcome) -> None:
+        self._deadlines.stop()
+        if self._dialling is not None:
+            self._dialling.cancel()  # without effect after the answer
+        if self._tarpit is not None and self._tarpit.active():
+            self._tarpit.cancel()
+        self._channels.forget()
+        try:
+            if self._opaque is not None:
+                self._opaque.close()
+        finally:
+            # In an opaque session it is unknown which of the client's sessions a data connection belongs to.
+            if self._opaque is None or outcome not in (do.Outcome.CLIENT_LOST, do.Outcome.ORIGIN_CLOSED):
+                self._channels.cut()
 
     def channel_gone(self) -> None:
         """Called when a data channel ended from which the judge expects nothing more."""

@@ -194,8 +194,10 @@ class Side:
         if not self.up:
             return
         self.up = False
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        if self._timer is not None:
+            if self._timer.active():
+                self._timer.cancel()
+            self._timer = None  # a timer that has passed still holds its callback
         if isinstance(error, ConnectionAbortedError):
             self.leg.reset()
         else:

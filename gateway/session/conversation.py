@@ -199,7 +199,6 @@ class Conversation:
                 self.login.refused(clean)
                 return [*actions, do.CountFailedLogin()]
             case Effect.REINITIALIZED:
-                self.login.reinitialized()
                 actions.append(do.Arm(Deadline.LOGIN))
             case Effect.FEATURES:
                 clean = _features(clean, self.setting)

@@ -242,7 +242,7 @@ _TAKES: Mapping[Phase, _Takes] = {
         on.OriginLost: lambda judge, event: end(Outcome.ORIGIN_CLOSED),
         on.Draining: lambda judge, event: judge._drain_opaque(),
         on.Stopped: lambda judge, event: end(Outcome.DRAINED),
-        # The events of an earlier data channel: nothing waits for them any more.
+        # The last words of an earlier data channel, which is counted with the others now.
         **{
             ignored: lambda judge, event: []
             for ignored in (on.DataListening, on.DataConnected, on.DataDelivered, on.DataEnded)

@@ -6,20 +6,17 @@ import attrs
 
 from gateway.ftp.commands import Command
 from gateway.ftp.replies import Reply
-from gateway.machine import Machine
-from gateway.session.tables import LOGIN, Cause, Login
 
 
 @attrs.define
 class LoginState:
     """The user who is logged in, and the refusal that waits until it is counted.
 
-    :param user: the name with which the client logged in, as the client gave it; None before that.
+    :param user: the name with which the client last logged in, as the client gave it; None before that.
     """
 
     user: str | None = attrs.field(default=None, init=False)
     _named: bytes = attrs.field(default=b"", init=False, repr=False)
-    _state: Machine[Login, Cause] = attrs.field(factory=lambda: Machine(LOGIN, Login.OUT), init=False)
     _refusal: Reply | None = attrs.field(default=None, init=False, repr=False)
 
     @property
@@ -33,12 +30,7 @@ class LoginState:
 
     def logged_in(self) -> None:
         """Takes the origin's 230. Only now the name is known to be a user's, and not a password typed too early."""
-        self._state.move(Cause.LOGGED_IN)
         self.user = self._named.decode(errors="backslashreplace")
-
-    def reinitialized(self) -> None:
-        """Forgets the user: the origin carried out REIN."""
-        self._state.move(Cause.REINITIALIZED)
 
     def refused(self, reply: Reply) -> None:
         """Holds the refusal of a login until it is counted."""

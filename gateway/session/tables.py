@@ -17,8 +17,6 @@ class Cause(Name):
     ORIGIN_CONNECTED = "origin connected"
     GREETED = "220 from the origin"
     ENDED = "session ends"
-    LOGGED_IN = "230 to USER, PASS or ACCT"
-    REINITIALIZED = "220 to REIN"
     PASSIVE = "227 to PASV, 229 to EPSV"
     LISTENS = "port listens"
     DIAL = "transfer command: dial the origin's port"
@@ -48,13 +46,6 @@ class Phase(Name):
     OPEN = "open"
     OPAQUE = "opaque"
     ENDED = "ended"
-
-
-class Login(Name):
-    """The states of the login, as the origin's replies tell it."""
-
-    OUT = "not logged in"
-    IN = "logged in"
 
 
 class Data(Name):
@@ -97,13 +88,6 @@ PHASE: Mapping[tuple[Phase, Cause], Phase] = {
     (Phase.SECURING, Cause.GREETED): Phase.OPEN,
     (Phase.OPEN, Cause.OPAQUE): Phase.OPAQUE,
     **{(phase, Cause.ENDED): Phase.ENDED for phase in Phase if phase is not Phase.ENDED},
-}
-
-LOGIN: Mapping[tuple[Login, Cause], Login] = {
-    (Login.OUT, Cause.LOGGED_IN): Login.IN,
-    (Login.IN, Cause.LOGGED_IN): Login.IN,
-    (Login.IN, Cause.REINITIALIZED): Login.OUT,
-    (Login.OUT, Cause.REINITIALIZED): Login.OUT,
 }
 
 DATA: Mapping[tuple[Data, Cause], Data] = {

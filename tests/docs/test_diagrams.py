@@ -23,7 +23,6 @@ import states
 MACHINES = {
     "phase": tables.PHASE,
     "protection": tables.PROTECTION,
-    "login": tables.LOGIN,
     "data": tables.DATA,
     "transfer": tables.TRANSFER,
     "a channel's client": data_tables.CLIENT,

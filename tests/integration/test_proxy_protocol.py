@@ -168,11 +168,11 @@ def test_a_crowd_without_headers_is_bounded(monkeypatch: pytest.MonkeyPatch, not
     monkeypatch.setattr(reception, "DEADLINE", 60.0)
     with behind(TRUSTING) as (running, origin), contextlib.ExitStack() as stack:
         first = descriptors()
-        for _ in range(reception.MAX_NEWCOMERS):
-            stack.enter_context(connect(running.address, BALANCER))
+        waiting = [stack.enter_context(connect(running.address, BALANCER)) for _ in range(reception.MAX_NEWCOMERS)]
         for _ in range(800 - reception.MAX_NEWCOMERS):
-            with connect(running.address, BALANCER) as beyond:
-                assert read_all(beyond) == b""
+            waiting.append(stack.enter_context(connect(running.address, BALANCER)))
+            with waiting.pop(0) as longest:  # the one that has been silent longest gives way
+                assert read_all(longest) == b""
         assert descriptors() == first + 2 * reception.MAX_NEWCOMERS
         refused = "too many connections without one"
         running.journal.wait("proxyHeaderRefused", 800 - reception.MAX_NEWCOMERS, proxy=BALANCER, reason=refused)
@@ -182,6 +182,24 @@ def test_a_crowd_without_headers_is_bounded(monkeypatch: pytest.MonkeyPatch, not
             client.sendall(v1())
             origin.accept().close()
         running.journal.wait("disconnect", client=CLIENT)
+
+
+def test_a_burst_of_clients_behind_a_balancer_is_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than may owe a header come while the gateway is busy, each with its header at once."""
+    monkeypatch.setattr(reception, "MAX_NEWCOMERS", 4)
+    with behind(TRUSTING) as (running, origin), contextlib.ExitStack() as stack:
+
+        def come() -> list[socket.socket]:
+            clients = [stack.enter_context(connect(running.address, BALANCER)) for _ in range(50)]
+            for client in clients:
+                client.sendall(v1())
+            return clients
+
+        clients = in_reactor(come)  # which accepts none of them meanwhile
+        for _ in clients:
+            stack.enter_context(origin.accept()).say(b"220 Ready.")
+        for client in clients:
+            assert read_exactly(client, 12) == b"220 Ready.\r\n"
 
 
 @pytest.mark.parametrize(("source", "header"), [("127.0.0.1", b""), (BALANCER, v1())])

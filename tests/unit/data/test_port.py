@@ -451,8 +451,8 @@ def test_too_many_newcomers(house: House, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(reception, "MAX_NEWCOMERS", 2)
     one = awaited()
     house.open(one)
-    with house.knock(), house.knock(), house.knock() as third:
-        assert third.recv(1) == b""
+    with house.knock() as first, house.knock(), house.knock():
+        assert first.recv(1) == b"", "the one that was silent longest gives way"
         assert one.told == ["listening", "header refused 127.0.0.1: too many connections without one"]
         told(house, 2)
 

@@ -7,13 +7,11 @@ import pytest
 from gateway.machine import Name
 from gateway.session.tables import (
     DATA,
-    LOGIN,
     PHASE,
     PROTECTION,
     TRANSFER,
     Cause,
     Data,
-    Login,
     Phase,
     Protection,
     Transfer,
@@ -22,7 +20,6 @@ from tests.kit.tables import Table, final, reached
 
 TABLES: list[tuple[Any, Name]] = [
     (PHASE, Phase.NEW),
-    (LOGIN, Login.OUT),
     (DATA, Data.NONE),
     (TRANSFER, Transfer.NONE),
     (PROTECTION, Protection.CLEAR),
