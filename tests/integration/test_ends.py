@@ -13,12 +13,14 @@ import pytest
 
 from gateway.data.channel import DataChannel
 from gateway.data.flow import Flow
+from gateway.guard import logins
 from gateway.net.leg import Leg
 from gateway.relay import notes, sides
 from gateway.relay.relay import Relay
 from gateway.relay.sides import Side
 from tests.kit.conversation import Conversation, connect
 from tests.kit.gateway import RunningGateway
+from tests.kit.programs import until
 from tests.kit.reactor import comes_to_rest, descriptors, in_reactor, turn
 from tests.kit.scripted import ORIGIN, DataPort, OriginControl, ScriptedOrigin
 from tests.kit.sockets import fill, read_all, read_exactly, reset, silent, was_reset
@@ -182,7 +184,34 @@ def test_a_session_that_is_over_is_no_work_for_the_garbage_collector(moment: Cal
         on.client.close()
         ended_once(on.running, "client lost", channels)
         turn()
-    assert [thing for thing in gc.get_objects() if isinstance(thing, Relay | Side | Leg | DataChannel | Flow)] == []
+    assert left_over() == []
+
+
+def left_over() -> list[object]:
+    """The parts of sessions that are still in memory."""
+    return [thing for thing in gc.get_objects() if isinstance(thing, Relay | Side | Leg | DataChannel | Flow)]
+
+
+@pytest.mark.usefixtures("no_collection")
+def test_nor_is_one_whose_login_was_delayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A timer that has passed still holds its callback."""
+    monkeypatch.setattr(logins, "FIRST_DELAY", 0.05)
+    with stage() as on:
+        for _ in range(2):
+            assert on.exchange(b"PASS wrong", b"530 No.") == b"530 No."
+        on.client.close()
+        ended_once(on.running, "client lost", 0)
+        turn()
+    assert left_over() == []
+
+
+@pytest.mark.usefixtures("no_collection")
+def test_nor_is_one_whose_client_does_not_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sides, "CLOSE_TIMEOUT", 0.05)
+    with stage() as on:
+        assert on.exchange(b"QUIT", b"221 Bye.") == b"221 Bye."
+        ended_once(on.running, "quit", 0)
+        until(lambda: left_over() == [])
 
 
 @pytest.mark.parametrize("ending", [finish, reset])

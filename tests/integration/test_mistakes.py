@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from gateway.relay.channels import Channels
 from gateway.relay.control_port import ControlPort
 from gateway.relay.deadlines import Deadlines
 from gateway.relay.notes import Notes
+from gateway.relay.opaque import OpaqueRelay
 from gateway.relay.relay import Relay
 from gateway.relay.sides import Side
 from gateway.relay.terms import SessionTerms
@@ -143,6 +145,41 @@ def test_a_mistake_of_the_judge_ends_its_session_alone(
             with connect(running.address) as third, origin.accept() as third_control:  # its place is free again
                 third_control.say(b"220 Ready.")
                 assert read_exactly(third, 12) == b"220 Ready.\r\n"
+
+
+@pytest.fixture
+def opaque(nothing_is_left: None) -> Iterator[Stage]:
+    """A session that cannot be read."""
+    with stage(tls_table("passthrough"), data_ports=scripted()[:3]) as on:
+        assert on.exchange(b"AUTH TLS", b"234 Go on.") == b"234 Go on."
+        yield on
+
+
+def test_an_opaque_session_is_told_nothing_in_the_clear(opaque: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    with mistake(monkeypatch, OpaqueRelay, "received"):
+        opaque.client.send(b"\x16\x03\x01")
+        assert read_until_the_end(opaque.client.socket) == b""
+    assert opaque.running.journal.wait("disconnect")["outcome"] == "internal error"
+
+
+def test_an_opaque_session_whose_ports_cannot_be_closed(opaque: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    with DataPort.at(ORIGIN, scripted()[0]) as data:
+        ends = [opaque.dial(data.port), opaque.own(data.accept())]
+    with mistake(monkeypatch, OpaqueRelay, "close"):
+        opaque.control.close()
+        assert read_until_the_end(opaque.client.socket) == b""
+    assert all(map(was_reset, ends))
+    assert opaque.running.journal.wait("disconnect")["outcome"] == "internal error"
+    assert not opaque.listens(scripted()[0])
+
+
+def test_a_channel_whose_closing_fails_leaves_its_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    with stage() as on:
+        data = on.passive()
+        with mistake(monkeypatch, Relaying, "close"):
+            on.client.close()
+            assert on.running.journal.wait("disconnect")["outcome"] == "internal error"
+        assert not on.listens(data.port)
 
 
 # At a reception

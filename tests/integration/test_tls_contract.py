@@ -1378,6 +1378,18 @@ class TestPassthrough:
             reset(at_client)
             assert ending(at_origin) == "reset"
 
+    def test_a_port_from_before_does_not_keep_it_awake(self) -> None:
+        """The port was asked for in the clear; when its time is over it is counted with the others."""
+        hasty = f"timeouts = {{ idle = 2, data_accept = 1 }}\n{trusting('passthrough')}"
+        with stage(hasty, data_ports=FEW) as on, DataPort.at(ORIGIN, FEW[1]) as data:
+            on.passive(data=DataPort.at(ORIGIN, FEW[0]))
+            self.go_opaque(on)
+            at_client, at_origin = on.dial(data.port), on.own(data.accept())
+            at_client.close()
+            at_origin.close()
+            on.running.journal.wait("dataChannel", outcome="client did not come")
+            on.running.journal.wait("disconnect", outcome="idle timeout")
+
     def test_a_channel_keeps_the_session_from_being_idle(self, hasty: Stage) -> None:
         with DataPort.at(ORIGIN, FEW[0]) as data:
             at_client = hasty.dial(data.port)
