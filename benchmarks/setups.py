@@ -183,7 +183,7 @@ UseReverseDNS off
 User root
 Group root
 MaxInstances none
-PortMap {DATA[0]} {DATA[-1]}
+PassivePorts {DATA[0]} {DATA[-1]}
 PidFile {directory}/pid
 ScoreboardFile none
 ControlsEngine off

@@ -136,7 +136,7 @@ class Judge:
         return actions + self._open()
 
     def _open(self) -> Actions:
-        greeting = self._opening.greeting
+        greeting, self._opening.greeting = self._opening.greeting, None
         if greeting is None:
             return []
         self._phase.move(Cause.GREETED)

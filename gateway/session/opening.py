@@ -64,7 +64,7 @@ class Opening:
         """Goes on after a step: asks for the next one, or lets the greeting go."""
         exchange = self._tls.next() if self.terms.to_origin else None
         if exchange is None:
-            self.greeting = self._held
+            self.greeting, self._held = self._held, None
             return []
         self.exchanges.add(exchange)
         return [do.SendToOrigin(exchange.asked.render())]
