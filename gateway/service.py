@@ -8,7 +8,6 @@ from collections.abc import Callable
 import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, ensureDeferred
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -19,6 +18,7 @@ from gateway.net.reactor import Reactor
 from gateway.observe.journal import Journal, JSONLinesSink, LogSink
 from gateway.observe.records import Record
 from gateway.observe.systemd import notify, notify_reloading
+from gateway.threads import in_own_thread
 from gateway.tls.certificates import forget_unused
 
 # Seconds that clients have to take in the last reply of a gateway that is in a hurry.
@@ -138,7 +138,7 @@ class Gateway(Service):
         return mistakes
 
     async def _change(self) -> None:
-        wanted = await deferToThreadPool(self.reactor, self.reactor.getThreadPool(), self.load)
+        wanted = await in_own_thread(self.reactor, self.load)
         change = await self.registry.prepare(wanted)
         try:
             events = _open_events(wanted)

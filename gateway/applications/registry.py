@@ -14,7 +14,6 @@ from weakref import WeakValueDictionary
 import attrs
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.tcp import Port
-from twisted.internet.threads import deferToThreadPool
 
 from gateway import config
 from gateway.applications import building
@@ -29,6 +28,7 @@ from gateway.net.reactor import Reactor
 from gateway.relay.control_port import ControlPort
 from gateway.relay.public import PublicHost
 from gateway.relay.terms import SessionTerms
+from gateway.threads import in_own_thread
 
 
 @attrs.frozen(eq=False)
@@ -133,8 +133,7 @@ class Registry:
         :raises CannotStart: where a certificate or a port cannot be used; then nothing is left of the change.
         """
         self._check_open()
-        pool = self.reactor.getThreadPool()
-        return self._bind(wanted, *await deferToThreadPool(self.reactor, pool, self._build, wanted))
+        return self._bind(wanted, *await in_own_thread(self.reactor, self._build, wanted))
 
     def prepare_now(self, wanted: Config) -> Change:
         """Prepares the change without a thread, while nothing runs that would have to wait."""

@@ -15,6 +15,7 @@ import origin
 ROOMS: dict[str, set[str]] = {
     "gateway.addresses": set(),
     "gateway.machine": set(),
+    "gateway.threads": set(),
     "gateway.ftp": {"gateway.addresses"},
     "gateway.session": {"gateway.addresses", "gateway.ftp", "gateway.machine", "gateway.observe"},
     "gateway.observe": set(),
@@ -45,6 +46,7 @@ ROOMS: dict[str, set[str]] = {
         "gateway.origins",
         "gateway.relay",
         "gateway.session",
+        "gateway.threads",
         "gateway.tls",
     },
     "gateway.service": {
@@ -52,6 +54,7 @@ ROOMS: dict[str, set[str]] = {
         "gateway.config",
         "gateway.net",
         "gateway.observe",
+        "gateway.threads",
         "gateway.tls",
     },
     "gateway.demo": {"gateway.config", "gateway.tls", "origin"},
