@@ -39,6 +39,8 @@ listen = "tcp:{CONTROL}:interface={own}:backlog=1024"
 origin = "{ORIGIN}:{CONTROL}"
 data_ports = "{_RANGE}"
 timeouts.idle = {_LONG}
+limits.connects_per_minute_per_client = 0  # all clients of the benchmark have one address
+limits.data_ports_per_client = 0
 {tls}
 """
     return _twistd(directory, config)
@@ -62,6 +64,7 @@ name = "bench-{number}"
 listen = "tcp:{CONTROL + number}:interface={own}"
 origin = "{ORIGIN}:{CONTROL}"
 data_ports = "{DATA[number]}"
+limits.connects_per_minute_per_client = 0
 tls.mode = "flexible"
 tls.certificate = "{number}.pem"
 """

@@ -74,11 +74,16 @@ def guard(wanted: config.Application, known: Known, clock: Callable[[], float]) 
             limits.sessions,
             limits.sessions_per_client,
             limits.connects_per_minute_per_client,
+            _half(wanted) if limits.data_ports_per_client is None else limits.data_ports_per_client,
             LoginLimits(limits.login_failures, limits.login_failure_window, limits.ban),
         ),
         known=known,
         clock=clock,
     )
+
+
+def _half(wanted: config.Application) -> int:
+    return max(1, len(wanted.data_ports.origin) // 2)
 
 
 def application(wanted: config.Application, shared: Shared, guard: Guard, bandwidth: Bandwidth) -> SessionTerms:

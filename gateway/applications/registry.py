@@ -23,7 +23,7 @@ from gateway.config import Config
 from gateway.data.bandwidth import Bandwidth
 from gateway.data.port import DataPorts
 from gateway.guard.admission import Known
-from gateway.guard.counts import Sessions
+from gateway.guard.counts import Counts
 from gateway.net.reactor import Reactor
 from gateway.relay.control_port import ControlPort
 from gateway.relay.public import PublicHost
@@ -92,7 +92,7 @@ class Registry:
     _leaving: set[ControlPort] = attrs.field(factory=set, init=False)
     _closing: bool = attrs.field(default=False, init=False)
     _data_ports: DataPorts = attrs.field(init=False, repr=False)
-    _sessions: Sessions = attrs.field(factory=Sessions, init=False, repr=False)
+    _sessions: Counts = attrs.field(factory=Counts, init=False, repr=False)
     # The records of clients, by application; they live as long as a session or a control port has them.
     _known: WeakValueDictionary[str, Known] = attrs.field(factory=WeakValueDictionary, init=False, repr=False)
     _numbers: Iterator[int] = attrs.field(factory=lambda: count(1), init=False, repr=False)

@@ -199,16 +199,24 @@ class Limits:
         metadata={"doc": "Sessions of one client at the same time."},
     )
     connects_per_minute_per_client: Count = field(
-        default=0,
+        default=600,
         metadata={
             "doc": "New control connections per client and minute: a burst of this many, then one every 60/n seconds."
+        },
+    )
+    data_ports_per_client: Count | None = field(
+        default=None,
+        metadata={
+            "doc": "Data ports of one client that await a transfer at the same time. Above that, PASV and EPSV get "
+            "425. If left out, half of `data_ports`, at least one."
         },
     )
     login_failures: Count = field(
         default=5,
         metadata={
-            "doc": "After this many failed logins (530 to PASS), a client's session ends and its address is banned. "
-            "From the second failure on, each reply is delayed longer. 0 turns both off and lifts current bans."
+            "doc": "After this many failed logins, those included that the origin has not answered, a client's "
+            "sessions without a login end and its address is banned. From the second failure on, each reply is "
+            "delayed longer. 0 turns both off and lifts current bans."
         },
     )
     login_failure_window: Delay = field(

@@ -9,9 +9,10 @@ import attrs
 
 from gateway.addresses import Address
 from gateway.guard.access import AccessRules
+from gateway.guard.applicants import Applicant, Applicants
 from gateway.guard.clients import client_of
-from gateway.guard.counts import Rates, Sessions
-from gateway.guard.logins import Consequence, FailedLogins, LoginLimits
+from gateway.guard.counts import Counts, Rates
+from gateway.guard.logins import LoginLimits
 
 # The number of one client's refusals that are written down at once, and then in each minute.
 NOTES_PER_MINUTE = 10
@@ -60,6 +61,7 @@ class AdmissionLimits:
     sessions: int
     sessions_per_client: int
     connects_per_minute_per_client: int
+    data_ports_per_client: int
     logins: LoginLimits
 
 
@@ -70,11 +72,12 @@ class Known:
     :param all_sessions: the sessions of all applications together, and their limit; the same object for each.
     """
 
-    all_sessions: Sessions
-    sessions: Sessions = attrs.field(factory=Sessions, init=False)
+    all_sessions: Counts
+    sessions: Counts = attrs.field(factory=Counts, init=False)
+    data_ports: Counts = attrs.field(factory=Counts, init=False)
     connects: Rates = attrs.field(factory=Rates, init=False)
     notes: Rates = attrs.field(factory=Rates, init=False)
-    failed_logins: FailedLogins = attrs.field(factory=FailedLogins, init=False)
+    applicants: Applicants = attrs.field(factory=Applicants, init=False)
 
 
 @attrs.frozen
@@ -109,14 +112,27 @@ class Guard:
         for sessions in (self.known.all_sessions, self.known.sessions):
             sessions.leave(client_of(address))
 
-    def login_failed(self, address: Address) -> Consequence:
-        """Counts a login that the origin refused."""
-        return self.known.failed_logins.count(client_of(address), self.limits.logins, self.clock())
+    def reserve_data_port(self, address: Address) -> bool:
+        """Counts a data port that a client awaits, which later has to be freed; false where it has enough."""
+        ports, client = self.known.data_ports, client_of(address)
+        if 0 < self.limits.data_ports_per_client <= ports.of_client(client):
+            return False
+        ports.enter(client)
+        return True
+
+    def free_data_port(self, address: Address) -> None:
+        """Counts a data port out that was reserved."""
+        self.known.data_ports.leave(client_of(address))
+
+    def applicant(self, address: Address, admitted: Callable[[], None], banned: Callable[[], None]) -> Applicant:
+        """A session of a client that was let in, as it applies for a login."""
+        limits = self.limits.logins
+        return Applicant(self.known.applicants, client_of(address), limits, self.clock, admitted, banned)
 
     def _over(self, client: Address) -> Reason | None:
         """The limit that one more connection of the client would exceed."""
         limits, known, now = self.limits, self.known, self.clock()
-        if known.failed_logins.banned(client, limits.logins, now):
+        if known.applicants.failed_logins.banned(client, limits.logins, now):
             return Reason.BANNED
         per_minute = limits.connects_per_minute_per_client
         if per_minute and not known.connects.admits(client, per_minute, now):

@@ -13,8 +13,8 @@ MINUTE = 60.0
 
 
 @attrs.define
-class Sessions:
-    """The number of sessions now, in all and for each client.
+class Counts:
+    """The number of things that there are now, in all and for each client: sessions, or data ports.
 
     :param limit: how many there may be in all; 0 is no limit.
     """
@@ -24,16 +24,16 @@ class Sessions:
     _of_client: Counter[Address] = attrs.field(factory=Counter, init=False, repr=False)
 
     def of_client(self, client: Address) -> int:
-        """The number of one client's sessions."""
+        """The number of one client's."""
         return self._of_client[client]
 
     def enter(self, client: Address) -> None:
-        """Counts one session more."""
+        """Counts one more."""
         self.total += 1
         self._of_client[client] += 1
 
     def leave(self, client: Address) -> None:
-        """Counts one session less."""
+        """Counts one less."""
         self.total -= 1
         self._of_client[client] -= 1
         if not self._of_client[client]:

@@ -53,6 +53,10 @@ class FailedLogins:
         """Whether the client is banned now; never while failures are not counted."""
         return limits.failures > 0 and self._bans.has(client, now)
 
+    def of(self, client: Address, limits: LoginLimits, now: float) -> int:
+        """The number of a client's failures that count now."""
+        return sum(moment > now - limits.window for moment in self._failures.get(client, now) or ())
+
     def count(self, client: Address, limits: LoginLimits, now: float) -> Consequence:
         """Counts one more failed login; gives its consequence."""
         if not limits.failures:

@@ -248,6 +248,19 @@ class DataPortOutOfRange(Record):
 
 
 @attrs.frozen
+class TooManyDataPorts(Record):
+    """The client asked for a data port, but its sessions await as many as ``data_ports_per_client`` allows. It got
+    425.
+
+    :param limit: that number.
+    """
+
+    name = "tooManyDataPorts"
+
+    limit: int
+
+
+@attrs.frozen
 class DataPortsUnavailable(Record):
     """In the mode ``passthrough``, some of the data ports could not be bound.
 

@@ -66,6 +66,7 @@ class Channels:
     origin_tls: OriginSession | None = attrs.field(default=None, init=False, repr=False)
     count: int = attrs.field(default=0, init=False)
     _throttles: Throttles | None = attrs.field(init=False, repr=False)
+    _reserved: bool = attrs.field(default=False, init=False)  # the guard counts a data port for this session
     _open: list[DataChannel] = attrs.field(factory=list, init=False)
     _newest: DataChannel | None = attrs.field(default=None, init=False)
     _to_client: int = attrs.field(default=0, init=False)
@@ -89,6 +90,19 @@ class Channels:
         return self._to_origin + sum(channel.to_origin for channel in self._open)
 
     # Actions
+
+    def reserve(self) -> None:
+        """Counts a data port for the client, and tells the judge whether it may have it."""
+        guard = self.terms.guard
+        self._reserved = self._reserved or guard.reserve_data_port(self.ends.client[0])
+        limit = guard.limits.data_ports_per_client
+        self.session.tell(on.DataReserved() if self._reserved else on.DataDenied(limit))
+
+    def free(self) -> None:
+        """Counts the data port no longer."""
+        if self._reserved:
+            self._reserved = False
+            self.terms.guard.free_data_port(self.ends.client[0])
 
     def open(self, origin_port: int, public_port: int) -> None:
         """Listens for the client, in the place of any earlier channel."""

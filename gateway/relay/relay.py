@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, assert_never
 
 import attrs
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from gateway.addresses import SocketAddress, peer_address
@@ -15,9 +14,10 @@ from gateway.net.leg import Leg
 from gateway.net.names import Attempt, dial
 from gateway.net.reactor import Reactor
 from gateway.net.tls_leg import Handshake
-from gateway.observe.records import ClientBanned, Record
+from gateway.observe.records import Record
 from gateway.relay.channels import Channels, may_be_new
 from gateway.relay.deadlines import Deadlines
+from gateway.relay.login import Login
 from gateway.relay.notes import Notes
 from gateway.relay.opaque import OpaqueRelay
 from gateway.relay.sides import Side
@@ -56,7 +56,7 @@ class Relay:
     _working: bool = attrs.field(default=False, init=False)
     _left: bool = attrs.field(default=False, init=False, repr=False)
     _deadlines: Deadlines = attrs.field(init=False, repr=False)
-    _tarpit: IDelayedCall | None = attrs.field(default=None, init=False, repr=False)
+    _login: Login = attrs.field(init=False, repr=False)
     _channels: Channels = attrs.field(init=False, repr=False)
     _opaque: OpaqueRelay | None = attrs.field(default=None, init=False, repr=False)
     _ends: proxy.ProxyInfo = attrs.field(init=False, repr=False)
@@ -89,6 +89,7 @@ class Relay:
             )
         )
         self._notes.connected(None if told is None else str(own.client[0]))
+        self._login = Login(self.reactor, terms.guard, client, self)
         self.tell(on.Started())
 
     def tell(self, event: on.Event) -> None:
@@ -211,9 +212,8 @@ class Relay:
             return
         if not any(side is not None and side.up for side in (self._client, self._origin)):
             self._left = True
-            self._tarpit = None  # a timer that has passed still holds its callback
             # Break reference cycles by hand: the collector runs rarely and pauses every session.
-            del self._client, self._origin, self._channels, self._deadlines, self._dialling, self._opaque
+            del self._client, self._origin, self._channels, self._deadlines, self._dialling, self._opaque, self._login
             self.gone(self)
 
     # Actions
@@ -233,6 +233,10 @@ class Relay:
                 self._notes(record)
             case do.ConnectOrigin():
                 self._connect()
+            case do.ReserveData():
+                self._channels.reserve()
+            case do.FreeData():
+                self._channels.free()
             case do.OpenData(origin_port, public_port):
                 self._channels.open(origin_port, public_port)
             case do.StartClientTLS(data):
@@ -249,23 +253,18 @@ class Relay:
                 self._channels.release()
             case do.AbortData():
                 self._channels.abort()
+            case do.AttemptLogin():
+                self._login.attempt()
+            case do.ConfirmLogin():
+                self._login.confirm()
+            case do.WithdrawLogin():
+                self._login.withdraw()
             case do.CountFailedLogin():
-                self._count_failed_login()
+                self._login.fail()
             case do.Close(outcome):
                 self._close(outcome)
             case _:
                 assert_never(action)
-
-    def _count_failed_login(self) -> None:
-        guard = self.terms.guard
-        consequence = guard.login_failed(self._ends.client[0])
-        if consequence.banned is not None:
-            self._notes(ClientBanned(consequence.banned, guard.limits.logins.ban))
-        counted = on.FailedLoginCounted(consequence.last)
-        if consequence.delay:
-            self._tarpit = self.reactor.callLater(consequence.delay, self.tell, counted)
-        else:
-            self._events.append(counted)
 
     def _connect(self) -> None:
         origin = self.terms.origin
@@ -314,6 +313,7 @@ class Relay:
         self._opaque.open()
         self._client.send(data)
         self._channels.forget()
+        self._channels.free()
         if self._channels:
             self._events.append(on.OpaqueChannels(len(self._channels)))
 
@@ -329,6 +329,7 @@ class Relay:
                 side.close()
 
     def _tell_end(self, outcome: do.Outcome) -> None:
+        self._login.close()
         channels = self._channels
         self._notes.disconnected(
             outcome.value, self._judge.user, channels.to_client, channels.to_origin, channels.count
@@ -336,10 +337,9 @@ class Relay:
 
     def _let_go(self, outcome: do.Outcome) -> None:
         self._deadlines.stop()
+        self._channels.free()
         if self._dialling is not None:
             self._dialling.cancel()  # without effect after the answer
-        if self._tarpit is not None and self._tarpit.active():
-            self._tarpit.cancel()
         self._channels.forget()
         try:
             if self._opaque is not None:

@@ -85,6 +85,16 @@ class BeginData:
 
 
 @attrs.frozen
+class ReserveData:
+    """Count a data port for the client, if the session has none, and report whether it may have one."""
+
+
+@attrs.frozen
+class FreeData:
+    """Count the session's data port no longer: the origin does not listen there any more."""
+
+
+@attrs.frozen
 class OpenData:
     """Listen on the public port for the client, and end the previous data channel. Dial the origin's port once the
     client came."""
@@ -106,6 +116,21 @@ class ReleaseData:
 @attrs.frozen
 class AbortData:
     """End the data channel at once, and never so that its file looks whole."""
+
+
+@attrs.frozen
+class AttemptLogin:
+    """Count an attempt to log in, and report it once it may go to the origin, or that the client is banned."""
+
+
+@attrs.frozen
+class ConfirmLogin:
+    """Take the attempt to log in back, if there is one: the origin let the client in."""
+
+
+@attrs.frozen
+class WithdrawLogin:
+    """Take the attempt to log in back: the origin tested no password."""
 
 
 @attrs.frozen
@@ -149,10 +174,15 @@ Action = (
     | StartOriginTLS
     | GoOpaque
     | BeginData
+    | ReserveData
+    | FreeData
     | OpenData
     | DialData
     | ReleaseData
     | AbortData
+    | AttemptLogin
+    | ConfirmLogin
+    | WithdrawLogin
     | CountFailedLogin
     | Arm
     | Disarm

@@ -18,11 +18,11 @@ from gateway.observe.records import CommandRefused
 from gateway.session import actions as do
 from gateway.session.actions import Actions, Outcome
 from gateway.session.client_tls import STARTING, ClientTLS
-from gateway.session.effects import Effect, effect_of
+from gateway.session.effects import Effect, asks_for_no_port, effect_of
 from gateway.session.endings import STOPPING, TOO_MANY_LOGINS, UNAVAILABLE, end, injected, origin_error, send
 from gateway.session.events import Deadline, Towards
 from gateway.session.exchanges import Exchange, Exchanges, may_stand_beside
-from gateway.session.login import LoginState
+from gateway.session.login import ATTEMPTS, LoginState
 from gateway.session.policy import NOT_UNDERSTOOD
 from gateway.session.refusals import refusal
 from gateway.session.setting import Setting
@@ -79,7 +79,7 @@ class Conversation:
         return actions
 
     def _may_go(self, item: Command | Unclean) -> bool:
-        if self._origin_gone or self.client_tls.starting or self.login.held:
+        if self._origin_gone or self.client_tls.starting or self.login.held or self.login.attempt is not None:
             return False
         if not self.transfers.under_way:
             return not self.transfers.busy and self.exchanges.none
@@ -106,6 +106,9 @@ class Conversation:
             return [do.StartClientTLS(answer.render()) if answer is STARTING else send(answer)]
         if verb is not None and verb.transfers:
             return self._begin_transfer(item)
+        if item.verb in ATTEMPTS:
+            self.login.attempt = item
+            return [do.AttemptLogin()]
         return self._forward(item)
 
     def _refusal(self, command: Command) -> Reply | None:
@@ -127,15 +130,20 @@ class Conversation:
         return [*asked, do.Disarm(Deadline.IDLE)] if self.transfers.moving else asked
 
     def _forward(self, command: Command) -> Actions:
-        asked, actions = command, Actions()
+        actions = Actions()
         match command.verb:
             case b"USER":
                 self.login.names(command)
             case b"ABOR" if self.transfers.completing:
                 actions = self._completed(self.transfers.give_up())
-            case b"EPSV" if (command.argument or b"").strip() in (b"1", b"2") and self._families_differ:
-                asked = Command(b"EPSV")
-        return actions if self._over else actions + self._ask(Exchange(command, asked))
+            case b"PASV" | b"EPSV" if not asks_for_no_port(command):
+                return self.transfers.reserve(Exchange(command, self._without_family(command)))
+        return actions if self._over else actions + self._ask(Exchange(command, command))
+
+    def _without_family(self, command: Command) -> Command:
+        """An EPSV as the origin may be asked, which the gateway may reach in another address family."""
+        names_family = (command.argument or b"").strip() in (b"1", b"2")
+        return Command(b"EPSV") if names_family and self._families_differ else command
 
     def _ask(self, exchange: Exchange) -> Actions:
         self.exchanges.add(exchange)
@@ -174,13 +182,13 @@ class Conversation:
         if reply.preliminary:
             if transfer:
                 transfers.preliminary()
-            return [*transfers.start(), send(clean)]
+            return [do.FreeData(), *transfers.start(), send(clean)]
         self.exchanges.remove(exchange)
         return self._end_transfer(reply, clean) if transfer else self._end_exchange(exchange, reply, clean)
 
     def _end_transfer(self, reply: Reply, clean: Reply) -> Actions:
         aborting = self.exchanges.has(b"ABOR")
-        actions = self._completed(self.transfers.final(clean, aborting))
+        actions = [do.FreeData(), *self._completed(self.transfers.final(clean, aborting))]
         if (aborting or (self.transfers.completing and not reply.positive)) and not self._over:
             actions.append(do.Arm(Deadline.GRACE))
         return actions
@@ -194,7 +202,9 @@ class Conversation:
                 pass
             case Effect.LOGGED_IN:
                 self.login.logged_in()
-                actions.append(do.Disarm(Deadline.LOGIN))
+                actions += [do.ConfirmLogin(), do.Disarm(Deadline.LOGIN)]
+            case Effect.LOGIN_UNTESTED:
+                actions.append(do.WithdrawLogin())
             case Effect.LOGIN_REFUSED:
                 self.login.refused(clean)
                 return [*actions, do.CountFailedLogin()]
@@ -211,9 +221,15 @@ class Conversation:
             case Effect.PASSIVE:
                 opened, answer = self.transfers.announce(reply, clean)
                 return [*actions, *opened] if answer is None else [*actions, *opened, send(answer)]
+            case Effect.NOT_PASSIVE:
+                actions.append(do.FreeData())
             case Effect.QUIT:
                 return actions + self._end(end(Outcome.QUIT, clean))
         return [*actions, send(clean)]
+
+    def login_admitted(self) -> Actions:
+        """Sends the attempt to log in that waited."""
+        return self._forward(self.login.admitted())
 
     def counted(self, last: bool) -> Actions:
         """Lets the reply to a failed login go on, now that it is counted.
@@ -226,6 +242,15 @@ class Conversation:
         return [answer, *self._catch_up()]
 
     # Data
+
+    def data_reserved(self) -> Actions:
+        """Called when the client may have a data port."""
+        return self._ask(self.transfers.reserved())
+
+    def data_denied(self, limit: int) -> Actions:
+        """Called when the client has as many data ports as it may."""
+        actions, answer = self.transfers.denied(limit)
+        return [*actions, send(answer)]
 
     def data_listening(self, host: IPv4Address | None) -> Actions:
         """Called when the data port listens."""

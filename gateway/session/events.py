@@ -129,6 +129,21 @@ class OpaqueChannels:
 
 
 @attrs.frozen
+class DataReserved:
+    """The client may have a data port."""
+
+
+@attrs.frozen
+class DataDenied:
+    """The client has as many data ports as it may.
+
+    :param limit: their number.
+    """
+
+    limit: int
+
+
+@attrs.frozen
 class DataListening:
     """The data port listens.
 
@@ -158,6 +173,16 @@ class DataEnded:
     """
 
     insecure: bool = False
+
+
+@attrs.frozen
+class LoginAdmitted:
+    """The attempt to log in may go to the origin."""
+
+
+@attrs.frozen
+class Banned:
+    """The client is banned, and not logged in."""
 
 
 @attrs.frozen
@@ -213,10 +238,14 @@ Event = (
     | Injected
     | OpaqueMoved
     | OpaqueChannels
+    | DataReserved
+    | DataDenied
     | DataListening
     | DataConnected
     | DataDelivered
     | DataEnded
+    | LoginAdmitted
+    | Banned
     | FailedLoginCounted
     | ClientLost
     | OriginLost

@@ -23,6 +23,7 @@ from gateway.session.endings import (
     LOGIN_TIMEOUT,
     NOT_FTP,
     STOPPING,
+    TOO_MANY_LOGINS,
     UNAVAILABLE,
     end,
     injected,
@@ -191,6 +192,7 @@ _ALWAYS: _Takes = {
         *end(Outcome.CLIENT_TLS),
     ],
     on.ClientLost: lambda judge, event: end(Outcome.CLIENT_LOST),
+    on.Banned: lambda judge, event: end(Outcome.LOGIN_FAILURES, TOO_MANY_LOGINS),
     on.Injected: lambda judge, event: injected(),
     on.DeadlinePassed: Judge._pass_deadline,
     on.Draining: lambda judge, event: end(Outcome.DRAINED, STOPPING),
@@ -227,7 +229,10 @@ _TAKES: Mapping[Phase, _Takes] = {
         **_ALWAYS,
         **_ORIGIN,
         on.ReplyReceived: lambda judge, event: judge._conversation.replied(event.reply),
+        on.LoginAdmitted: lambda judge, event: judge._conversation.login_admitted(),
         on.FailedLoginCounted: lambda judge, event: judge._conversation.counted(event.last),
+        on.DataReserved: lambda judge, event: judge._conversation.data_reserved(),
+        on.DataDenied: lambda judge, event: judge._conversation.data_denied(event.limit),
         on.DataListening: lambda judge, event: judge._conversation.data_listening(event.host),
         on.DataConnected: lambda judge, event: judge._conversation.data_connected(),
         on.DataDelivered: lambda judge, event: judge._conversation.data_delivered(event.towards),
@@ -242,6 +247,7 @@ _TAKES: Mapping[Phase, _Takes] = {
         on.OriginLost: lambda judge, event: end(Outcome.ORIGIN_CLOSED),
         on.Draining: lambda judge, event: judge._drain_opaque(),
         on.Stopped: lambda judge, event: end(Outcome.DRAINED),
+        on.Banned: lambda judge, event: [],  # it cannot be seen whether its client is logged in
         # The last words of an earlier data channel, which is counted with the others now.
         **{
             ignored: lambda judge, event: []

@@ -11,14 +11,16 @@ from gateway.ftp import addresses
 from gateway.ftp.commands import VERBS, Command, Kind
 from gateway.ftp.replies import Reply
 from gateway.machine import Machine
-from gateway.observe.records import DataPortOutOfRange, OriginError, Record
+from gateway.observe.records import DataPortOutOfRange, OriginError, Record, TooManyDataPorts
 from gateway.session import actions as do
 from gateway.session.actions import Actions
 from gateway.session.client_tls import ClientTLS
 from gateway.session.events import Towards
+from gateway.session.exchanges import Exchange
 from gateway.session.tables import DATA, TRANSFER, Cause, Data, Transfer
 
 PASV_UNKNOWN = Reply.of(425, "No address for PASV is known now; use EPSV.")
+TOO_MANY_PORTS = Reply.of(425, "Too many data ports for your address; complete a transfer and try again.")
 NO_DATA_PORT = Reply.of(425, "Cannot open a data port now.")
 NO_DATA_CONNECTION = Reply.of(425, "Cannot open a data connection.")
 TLS_FAILED = Reply.of(522, "TLS negotiation failed on the data connection; it has to resume the control's session.")
@@ -51,6 +53,7 @@ class Transfers:
     extended_only: bool = attrs.field(default=False, init=False)
     _data: Machine[Data, Cause] = attrs.field(factory=lambda: Machine(DATA, Data.NONE), init=False)
     _transfer: Machine[Transfer, Cause] = attrs.field(factory=lambda: Machine(TRANSFER, Transfer.NONE), init=False)
+    _asking: Exchange | None = attrs.field(default=None, init=False, repr=False)
     _announcement: _Announcement | None = attrs.field(default=None, init=False, repr=False)
     _delivered: frozenset[Towards] = attrs.field(default=frozenset(), init=False)
     _insecure: bool = attrs.field(default=False, init=False)
@@ -60,10 +63,8 @@ class Transfers:
     @property
     def busy(self) -> bool:
         """Whether any other command must wait: for the port, for the dial or for the last byte."""
-        return self._data.state is Data.OPENING or self._transfer.state in (
-            Transfer.HELD,
-            Transfer.COMPLETING,
-        )
+        waits = (Transfer.HELD, Transfer.COMPLETING)
+        return self._asking is not None or self._data.state is Data.OPENING or self._transfer.state in waits
 
     @property
     def under_way(self) -> bool:
@@ -84,6 +85,25 @@ class Transfers:
     def completing(self) -> bool:
         """Whether the origin's final reply is held behind the data."""
         return self._transfer.state is Transfer.COMPLETING
+
+    def reserve(self, exchange: Exchange) -> Actions:
+        """Holds a PASV or EPSV until a data port is reserved for it.
+
+        The origin would listen at once, and go on listening: so a client that has enough must not even ask it.
+        """
+        self._asking = exchange
+        return [do.ReserveData()]
+
+    def reserved(self) -> Exchange:
+        """The PASV or EPSV that was held."""
+        assert self._asking is not None
+        exchange, self._asking = self._asking, None
+        return exchange
+
+    def denied(self, limit: int) -> tuple[Actions, Reply]:
+        """Refuses the PASV or EPSV that was held: the client has as many data ports as it may."""
+        self._asking = None
+        return [do.Note(TooManyDataPorts(limit))], TOO_MANY_PORTS
 
     def announce(self, reply: Reply, clean: Reply) -> tuple[Actions, Reply | None]:
         """Opens the port that stands for the origin's, from the 227 or 229 to the PASV or EPSV that asked for it.

@@ -108,7 +108,7 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, A
         socket.create_server(("127.0.0.8", PORTS[0])),
         gateway(
             at("127.0.0.1", "right", origin.address, PORTS)
-            + at("127.0.0.4", "out-of-range", origin.address, OTHER_PORTS)
+            + at("127.0.0.4", "out-of-range", origin.address, OTHER_PORTS, "limits.data_ports_per_client = 1")
             + at("127.0.0.5", "unreachable", ("127.0.0.3", 1), PORTS)
             + at("127.0.0.11", "guarded", origin.address, PORTS, GUARDED)
             + at("127.0.0.6", "named", origin.address, PORTS, 'public_address = "ftp.example.com"')
@@ -134,6 +134,9 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, A
             ftp.login("user", "secret")
             with pytest.raises(error_temp):
                 ftp.sendcmd("EPSV")
+            with Conversation.to(running.places["out-of-range"]) as client:
+                client.login()
+                assert client.ask(b"EPSV").startswith(b"425 Too many data ports")
         with Conversation.to(running.places["guarded"]) as client:
             assert client.reply().startswith(b"220")
             assert client.ask(b"USER user").startswith(b"331")
@@ -172,7 +175,7 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, A
         running.journal.wait("publicAddressChanged")
         addresses["ftp.example.com"] = "::1"  # which no 227 can name
         running.journal.wait("publicAddressUnresolved")
-        running.journal.wait("disconnect", 7)
+        running.journal.wait("disconnect", 8)
         return [record for event in ALL for record in running.journal.all(event)]
 
 

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from gateway.guard import logins
+from gateway.guard import counts, logins
 from gateway.relay import control_port, notes, sides
 from tests.kit.conversation import Conversation, connect
 from tests.kit.gateway import RunningGateway, application, gateway, tls_table
 from tests.kit.mistakes import no_mistakes
 from tests.kit.ports import scripted, take
 from tests.kit.reactor import in_reactor, reactor, turn
-from tests.kit.scripted import ScriptedOrigin
+from tests.kit.scripted import ORIGIN, DataPort, ScriptedOrigin
 from tests.kit.sockets import read_all, reset, silent
-from tests.kit.stage import READY, Stage, stage
+from tests.kit.stage import READY, Stage, relays, stage
 
 CLIENT, OTHER = "127.0.0.1", "127.0.0.9"
 DENIED = b"421 Access from your address is denied.\r\n"
@@ -236,6 +236,18 @@ def test_a_session_gives_its_place_back_however_it_ends(end: str) -> None:
         assert greeting(on.running) == SESSIONS
 
 
+def test_connects_in_a_minute_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counts, "MINUTE", 6000.0)  # a slow machine makes no difference
+    with ScriptedOrigin.at() as origin:
+        address = origin.address
+    with no_mistakes(), gateway(application(address, scripted())) as running:
+        told = [greeting(running) for _ in range(620)]
+        unavailable = b"421 Service not available; closing control connection.\r\n"
+        assert told == [unavailable] * 600 + [CONNECTS] * 20
+        assert len(running.journal.all("clientFiltered")) == 10
+        assert greeting(running, OTHER) != CONNECTS
+
+
 def test_connects_in_a_minute() -> None:
     with stage("limits = { connects_per_minute_per_client = 3 }") as on:
         on.another()
@@ -266,6 +278,58 @@ def test_data_ports_that_listen_at_the_same_time() -> None:
             one.client.close()
             running.journal.wait("dataChannel", outcome="session ended it")
             other.passive()
+
+
+def ask_for_port(on: Stage) -> bytes:
+    """The reply to an EPSV of which the origin hears nothing."""
+    on.client.send(b"EPSV\r\n")
+    return on.client.reply()
+
+
+ENOUGH = b"425 Too many data ports for your address; complete a transfer and try again."
+
+
+def test_data_ports_that_one_client_awaits() -> None:
+    with stage("limits = { data_ports_per_client = 1 }") as on:
+        second, other = on.another(), on.another(OTHER)
+        on.passive()
+        on.passive()
+        assert ask_for_port(second) == ENOUGH
+        assert on.running.journal.wait("tooManyDataPorts")["limit"] == 1
+        assert relays(second), "the origin was not asked"
+        other.passive()
+        at_client, at_origin = on.transfer(b"RETR a")
+        second.passive()
+        assert ask_for_port(on.another()) == ENOUGH
+        for end in (at_client, at_origin):
+            end.close()
+
+
+def test_a_data_port_counts_until_the_origin_no_longer_listens() -> None:
+    with stage("limits = { data_ports_per_client = 1 }\ntimeouts = { data_accept = 0.1 }") as on:
+        on.passive()
+        assert on.running.journal.wait("dataChannel")["outcome"] == "client did not come"
+        second = on.another()
+        assert ask_for_port(second) == ENOUGH
+        on.client.close()
+        on.running.journal.wait("disconnect")
+        second.passive()
+
+
+def test_a_refused_port_counts_no_longer() -> None:
+    with stage("limits = { data_ports_per_client = 1 }") as on:
+        assert on.exchange(b"EPSV", b"425 Not now.") == b"425 Not now."
+        on.another().passive()
+
+
+@pytest.mark.parametrize(("size", "half"), [(1, 1), (3, 1), (4, 2)])
+def test_half_of_the_range_is_for_one_client(size: int, half: int) -> None:
+    ports = take(size)
+    with stage(data_ports=ports) as on:
+        for port in ports[:half]:
+            on.another().passive(data=DataPort.at(ORIGIN, port))
+        assert ask_for_port(on) == ENOUGH
+        assert on.running.journal.wait("tooManyDataPorts")["limit"] == half
 
 
 # Failed logins
@@ -314,27 +378,112 @@ def test_failed_logins_of_several_sessions_are_counted_together() -> None:
             fail(one)
         banned(on, failures=3)
         assert sessions[2].client.reply().startswith(b"421 ")
-        # Those that run already go on, but may not try again.
-        assert sessions[3].exchange(b"NOOP", b"200 Fine.") == b"200 Fine."
-        fail(sessions[3])
-        assert sessions[3].client.reply().startswith(b"421 ")
+        assert sessions[3].client.reply().startswith(b"421 "), "and so does one that only waits"
         banned(on, failures=3)
 
 
 @QUICK
-@pytest.mark.parametrize("reply", [b"230 Come in.", b"332 Account?", b"421 Go.", b"503 USER first.", b"501 What?"])
-def test_only_530_counts(reply: bytes) -> None:
+@pytest.mark.parametrize(
+    "reply", [b"230 Come in.", b"202 No need.", b"332 Account?", b"503 USER first.", b"501 What?"]
+)
+def test_a_reply_that_refuses_no_password_does_not_count(reply: bytes) -> None:
     with stage("limits = { login_failures = 1 }") as on:
         assert fail(on, reply) == reply
         on.another()
 
 
 @QUICK
+@pytest.mark.parametrize(
+    ("command", "reply"),
+    [
+        (b"PASS wrong", b"530 No."),
+        (b"PASS wrong", b"430 No."),
+        (b"PASS wrong", b"421 Go."),
+        (b"PASS wrong", b"550 No."),
+        (b"ACCT wrong", b"530 No."),
+        (b"USER root", b"530 Not root."),
+    ],
+)
+def test_refusals_that_count(command: bytes, reply: bytes) -> None:
+    with stage("limits = { login_failures = 1 }") as on:
+        assert on.exchange(command, reply) == reply
+        banned(on, failures=1)
+        assert greeting(on.running) == BANNED
+
+
+@QUICK
 def test_a_530_to_anything_else_does_not_count() -> None:
     with stage("limits = { login_failures = 1 }") as on:
-        for command in (b"USER x", b"LIST", b"ACCT x"):
+        for command in (b"LIST", b"CWD x", b"PASV"):
             assert on.exchange(command, b"530 Not so.") == b"530 Not so."
         on.another()
+
+
+def guess(on: Stage) -> None:
+    """Sends a password, and does not wait for the answer."""
+    on.exchange(b"USER user", b"331 Password, please.")
+    on.client.send(b"PASS guess\r\n")
+
+
+def test_a_client_that_hangs_up_before_the_answer_is_counted() -> None:
+    with stage("limits = { login_failures = 3 }") as on:
+        for session in (on, on.another(), on.another()):
+            guess(session)
+            session.control.expect(b"PASS guess")
+            session.client.close()
+        banned(on, failures=3, seconds=600)
+        ended = on.running.journal.wait("disconnect", 3)
+        assert ended["outcome"] == "client lost"
+        assert greeting(on.running) == BANNED
+        on.another(OTHER)
+
+
+@QUICK
+def test_guesses_in_many_sessions_at_once_are_no_more_than_one_after_the_other() -> None:
+    with stage("limits = { login_failures = 3 }") as on:
+        sessions = [on, *(on.another() for _ in range(9))]
+        for session in sessions:
+            guess(session)
+        for session in sessions[:3]:
+            session.control.expect(b"PASS guess")
+        other = on.another(OTHER)
+        other.login()
+        assert all(silent(session.control.socket, 0) for session in sessions[3:])
+        for session in sessions[:3]:
+            session.control.say(b"530 Login incorrect.")
+        banned(on, failures=3)
+        for session in sessions:
+            told = session.client.reply()
+            assert told in (b"530 Login incorrect.", b"421 Too many failed logins; closing control connection.")
+            assert session in sessions[:3] or told.startswith(b"421 ")
+        assert all(session.control.hear() == b"" for session in sessions), "the others never reached the origin"
+        assert other.exchange(b"NOOP", b"200 Fine.") == b"200 Fine."
+
+
+def test_a_crowd_that_knows_its_passwords_is_let_in() -> None:
+    with stage("limits = { login_failures = 2 }") as on:
+        sessions = [on, *(on.another() for _ in range(9))]
+        for session in sessions:
+            guess(session)
+        for session in sessions:
+            session.control.expect(b"PASS guess")
+            session.control.say(b"230 Come in.")
+            assert session.client.reply() == b"230 Come in."
+        assert not on.running.journal.all("clientBanned")
+
+
+@QUICK
+def test_a_ban_ends_sessions_without_a_login_and_no_others() -> None:
+    with stage("limits = { login_failures = 1 }") as on:
+        inside, idle, other = on.another(), on.another(), on.another(OTHER)
+        inside.login()
+        fail(on)
+        assert idle.client.reply() == b"421 Too many failed logins; closing control connection."
+        assert inside.exchange(b"NOOP", b"200 Fine.") == b"200 Fine."
+        assert other.exchange(b"NOOP", b"200 Fine.") == b"200 Fine."
+        inside.exchange(b"USER other", b"331 Password, please.")
+        assert inside.client.ask(b"PASS guess") == b"421 Too many failed logins; closing control connection."
+        assert inside.control.hear() == b"", "a banned client guesses no more"
 
 
 @QUICK

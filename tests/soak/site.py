@@ -110,6 +110,10 @@ def result(program: Program, end: bool = False) -> dict[str, Any]:
     return outcome
 
 
+# All load comes from one address.
+_UNLIMITED = "limits = { connects_per_minute_per_client = 0, data_ports_per_client = 0 }"
+
+
 @contextlib.contextmanager
 def site(directory: Path, more: str = "", nice: int = 0) -> Iterator[Site]:
     """A gateway and an origin. At the end the gateway has said nothing that it should not.
@@ -119,8 +123,10 @@ def site(directory: Path, more: str = "", nice: int = 0) -> Iterator[Site]:
     """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))  # what runs inherits it
-    toml = application(ORIGIN, PORTS, listen=_endpoint(GATEWAY), more=more)
-    toml += application(THEIR_ORIGIN, THEIR_PORTS, listen=_endpoint(OTHERS), name="others.example.com")
+    toml = application(ORIGIN, PORTS, listen=_endpoint(GATEWAY), more=f"{_UNLIMITED}\n{more}")
+    toml += application(
+        THEIR_ORIGIN, THEIR_PORTS, listen=_endpoint(OTHERS), name="others.example.com", more=_UNLIMITED
+    )
     (directory / "gateway.toml").write_text(toml)
     log = directory / "gateway.log"
     log.touch()

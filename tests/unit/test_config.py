@@ -76,7 +76,7 @@ origin_implicit = false
 [application.limits]
 sessions = 0
 sessions_per_client = 0
-connects_per_minute_per_client = 0
+connects_per_minute_per_client = 600
 login_failures = 5
 login_failure_window = 300
 ban = 600

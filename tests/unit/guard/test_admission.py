@@ -7,11 +7,11 @@ import pytest
 
 from gateway.guard.access import AccessRules, NetworkRule
 from gateway.guard.admission import NOTES_PER_MINUTE, WORDS, AdmissionLimits, Guard, Known, Reason
-from gateway.guard.counts import Sessions
+from gateway.guard.counts import Counts
 from gateway.guard.logins import LoginLimits
 
 A, B, C = (ip_address(f"203.0.113.{number}") for number in (1, 2, 3))
-NONE = AdmissionLimits(0, 0, 0, LoginLimits(0, 0.0, 0.0))
+NONE = AdmissionLimits(0, 0, 0, 0, LoginLimits(0, 0.0, 0.0))
 
 
 @attrs.define
@@ -32,7 +32,7 @@ def guard(clock: Clock, known: Known | None = None, access: AccessRules | None =
         access=access or AccessRules.of([]),
         silent=False,
         limits=attrs.evolve(NONE, **limits),
-        known=known or Known(Sessions()),
+        known=known or Known(Counts()),
         clock=clock,
     )
 
@@ -40,6 +40,13 @@ def guard(clock: Clock, known: Known | None = None, access: AccessRules | None =
 def reasons(guard: Guard, *clients: object) -> list[Reason | None]:
     refusals = [guard.admit(client) for client in clients]  # type: ignore[arg-type]
     return [None if refusal is None else refusal.reason for refusal in refusals]
+
+
+def fail(guard: Guard) -> bool:
+    """A login of A's fails; gives whether it was the last."""
+    applicant = guard.applicant(A, lambda: None, lambda: None)
+    applicant.attempt()
+    return applicant.leave().last
 
 
 def test_without_rules_and_limits_everyone_is_let_in(clock: Clock) -> None:
@@ -78,7 +85,7 @@ def test_sessions_of_a_client(clock: Clock) -> None:
 
 
 def test_sessions_of_all_applications(clock: Clock) -> None:
-    together = Sessions()
+    together = Counts()
     together.limit = 2
     one, other = (guard(clock, Known(together)) for _ in range(2))
     assert reasons(one, A) + reasons(other, B) == [None, None]
@@ -104,17 +111,24 @@ def test_connects_per_minute(clock: Clock) -> None:
 
 def test_who_is_banned_for_a_while(clock: Clock) -> None:
     door = guard(clock, logins=LoginLimits(2, 300.0, 600.0))
-    assert not door.login_failed(A).last
-    assert door.login_failed(A).last
+    assert [fail(door) for _ in range(2)] == [False, True]
     assert reasons(door, A, B) == [Reason.BANNED, None]
     clock.now += 600
     assert reasons(door, A) == [None]
 
 
+def test_data_ports_of_a_client(clock: Clock) -> None:
+    door = guard(clock, data_ports_per_client=2)
+    assert [door.reserve_data_port(client) for client in (A, A, A, B)] == [True, True, False, True]
+    door.free_data_port(A)
+    assert [door.reserve_data_port(A) for _ in range(2)] == [True, False]
+    assert all(guard(clock).reserve_data_port(A) for _ in range(1000))
+
+
 def test_what_is_known_outlives_a_reload(clock: Clock) -> None:
     limits = LoginLimits(1, 300.0, 600.0)
     before = guard(clock, sessions=1, logins=limits)
-    before.login_failed(A)
+    fail(before)
     assert reasons(before, B) == [None]
     after = guard(clock, before.known, sessions=1, logins=limits)
     assert reasons(after, A, C) == [Reason.BANNED, Reason.SESSIONS]

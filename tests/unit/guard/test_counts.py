@@ -4,13 +4,13 @@ from ipaddress import ip_address
 
 import pytest
 
-from gateway.guard.counts import Rates, Sessions
+from gateway.guard.counts import Counts, Rates
 
 A, B = ip_address("203.0.113.1"), ip_address("203.0.113.2")
 
 
 def test_sessions_are_counted() -> None:
-    sessions = Sessions()
+    sessions = Counts()
     for client in (A, A, B):
         sessions.enter(client)
     assert (sessions.total, sessions.of_client(A), sessions.of_client(B)) == (3, 2, 1)
@@ -20,12 +20,12 @@ def test_sessions_are_counted() -> None:
 
 
 def test_clients_that_left_take_no_memory() -> None:
-    sessions = Sessions()
+    sessions = Counts()
     for client in (A, B):
         sessions.enter(client)
         sessions.leave(client)
         assert sessions.of_client(client) == 0
-    assert sessions == Sessions()
+    assert sessions == Counts()
 
 
 @pytest.mark.parametrize("per_minute", [1, 3, 7, 60, 1000])

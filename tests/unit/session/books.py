@@ -127,6 +127,10 @@ class Books:
         assert line.verb not in (b"PORT", b"EPRT", b"LPRT"), "law 2"
         assert self.hostile or self.refusal(line) is None
         line.forwarded = True
+        if line.verb in (b"PASS", b"ACCT"):
+            assert isinstance(self.event, on.LoginAdmitted), "no password goes to the origin unseen by the guard"
+        elif line.verb in _PASSIVE and line.argument != b"ALL":
+            assert isinstance(self.event, on.DataReserved), "nor does a port open there"
         if line.direction is not None:
             assert self.channel is None or self.channel.dialled, "law 7: the dial comes first"
             self.under_way, self.aborted, self.held = line, False, False
@@ -203,6 +207,8 @@ class Books:
                 port = parse_227(origins) or parse_229(origins)
                 usable = port is not None and self.ports.public_port(port) is not None
                 return reply == transfers.NO_DATA_PORT and self.channel is None and not usable
+            case on.DataDenied():
+                return reply == transfers.TOO_MANY_PORTS
             case on.DataEnded():
                 return reply == transfers.NO_DATA_PORT
             case on.DataListening(None) if self.channel is None:

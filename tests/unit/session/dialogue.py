@@ -70,6 +70,10 @@ class Dialogue:
             case do.SendToOrigin(data):
                 self.to_origin += data
                 self._says(self.answer(data))
+            case do.AttemptLogin():
+                self._events.append(on.LoginAdmitted())
+            case do.ReserveData():
+                self._events.append(on.DataReserved())
             case do.OpenData():
                 self._events.append(on.DataListening(IPv4Address("192.0.2.1")))
             case do.DialData():

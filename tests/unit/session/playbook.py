@@ -88,11 +88,13 @@ class Playbook:
     :param host: the origin's host name.
     :param ports: the origin's passive ports.
     :param idle: whether the idle deadline is part of the script; where not, arming and disarming it is left out.
+    :param guarded: whether the guard is part of the script; where not, it admits everything, and is left out.
     """
 
     setting: Setting = SETTING
     origin: str = ORIGIN
     idle: bool = False
+    guarded: bool = attrs.field(default=False, init=False)
     host: str | None = None
     ports: PortMap = MIRRORED
     session: Judge = attrs.field(init=False)
@@ -137,11 +139,18 @@ class Playbook:
         event = self._event(line)
         if isinstance(event, on.DeadlinePassed):
             self._armed.discard(event.deadline)
+        yield from self._judge(event)
+
+    def _judge(self, event: on.Event) -> Iterator[str]:
         for action in self.session.receive(event):
             if self._matters(action):
                 yield _told(action)
+            if not self.guarded and type(action) in _ADMITTED:
+                yield from self._judge(_ADMITTED[type(action)])
 
     def _matters(self, action: do.Action) -> bool:
+        if isinstance(action, _GUARD):
+            return self.guarded
         match action:
             case do.Arm(deadline):
                 self._armed.add(deadline)
@@ -160,6 +169,13 @@ class Playbook:
         if line == "origin connects":
             return on.OriginConnected(ip_address(self.origin), self.host, self.ports)
         raise ValueError(f"no such event: {line}")
+
+
+_ADMITTED: dict[type[do.Action], on.Event] = {
+    do.AttemptLogin: on.LoginAdmitted(),
+    do.ReserveData: on.DataReserved(),
+}
+_GUARD = (*_ADMITTED, do.ConfirmLogin, do.WithdrawLogin, do.FreeData)
 
 
 def _bytes(text: str) -> bytes:
@@ -195,6 +211,10 @@ _EVENTS: tuple[tuple[str, Callable[..., on.Event]], ...] = (
     ("data delivered to (.*)", lambda side: on.DataDelivered(Towards(side))),
     ("data ended", on.DataEnded),
     ("data ended, insecure", lambda: on.DataEnded(insecure=True)),
+    ("login admitted", on.LoginAdmitted),
+    ("banned", on.Banned),
+    ("data reserved", on.DataReserved),
+    (r"data denied, limit (\d+)", lambda limit: on.DataDenied(int(limit))),
     ("failed login counted", lambda: on.FailedLoginCounted(last=False)),
     ("failed login counted, the last", lambda: on.FailedLoginCounted(last=True)),
     ("client secured", on.ClientSecured),
@@ -235,6 +255,16 @@ def _told(action: do.Action) -> str:
             return "release data"
         case do.AbortData():
             return "abort data"
+        case do.ReserveData():
+            return "reserve data"
+        case do.FreeData():
+            return "free data"
+        case do.AttemptLogin():
+            return "attempt login"
+        case do.ConfirmLogin():
+            return "confirm login"
+        case do.WithdrawLogin():
+            return "withdraw login"
         case do.CountFailedLogin():
             return "count failed login"
         case do.Arm(deadline):

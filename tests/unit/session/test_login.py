@@ -17,7 +17,7 @@ class TestLogin:
                 client: 230 In
         """)
 
-    @pytest.mark.parametrize("reply", ["331 Password?", "332 Account?", "530 No"])
+    @pytest.mark.parametrize("reply", ["331 Password?", "332 Account?", "501 No"])
     def test_nothing_else_does(self, play: Playbook, reply: str) -> None:
         play(f"""
             client: USER x
@@ -144,6 +144,86 @@ origin: 530 No at 198.51.100.1
                 client: 421 Login timeout; closing control connection.
                 close: login timeout
             failed login counted
+        """)
+
+
+class TestGuard:
+    """The guard is asked before a password goes to the origin, and told how the origin answered."""
+
+    @pytest.mark.parametrize("verb", ["PASS", "ACCT"])
+    def test_an_attempt_waits_until_it_may_go(self, play: Playbook, verb: str) -> None:
+        play.guarded = True
+        play(f"""
+            client: USER x
+                origin: USER x
+            origin: 331 Password?
+                client: 331 Password?
+            client: {verb} secret
+                attempt login
+            client: NOOP
+            login admitted
+                origin: {verb} secret
+            origin: 230 In
+                confirm login
+                disarm login
+                client: 230 In
+                origin: NOOP
+        """)
+
+    @pytest.mark.parametrize("reply", ["202 No need", "332 Account?", "503 USER first", "500 What?"])
+    def test_an_attempt_that_tested_no_password_is_taken_back(self, play: Playbook, reply: str) -> None:
+        play.guarded = True
+        play(f"""
+            client: PASS secret
+                attempt login
+            login admitted
+                origin: PASS secret
+            origin: {reply}
+                withdraw login
+                client: {reply}
+        """)
+
+    @pytest.mark.parametrize("reply", ["530 No", "430 No", "450 Not now", "550 No"])
+    @pytest.mark.parametrize("verb", ["PASS", "ACCT"])
+    def test_an_attempt_that_failed_is_counted(self, play: Playbook, verb: str, reply: str) -> None:
+        play(f"""
+            client: {verb} secret
+                origin: {verb} secret
+            origin: {reply}
+                count failed login
+            failed login counted
+                client: {reply}
+        """)
+
+    def test_a_user_who_is_refused_is_counted(self, play: Playbook) -> None:
+        play("""
+            client: USER root
+                origin: USER root
+            origin: 530 Not you
+                count failed login
+            failed login counted, the last
+                client: 530 Not you
+                client: 421 Too many failed logins; closing control connection.
+                close: too many failed logins
+        """)
+
+    def test_a_ban_ends_a_session(self, play: Playbook) -> None:
+        play.guarded = True
+        play("""
+            client: PASS secret
+                attempt login
+            banned
+                client: 421 Too many failed logins; closing control connection.
+                close: too many failed logins
+        """)
+
+    def test_a_ban_ends_a_session_that_awaits_its_origin(self) -> None:
+        play = Playbook()
+        play.happens("client connects")
+        play("""
+            banned
+                client: 421 Too many failed logins; closing control connection.
+                close: too many failed logins
         """)
 
 

@@ -6,6 +6,80 @@ from gateway.ftp.commands import VERBS, Kind
 from tests.unit.session.playbook import COMPLETING, CONNECTED, LISTENING, MAPPED, NAMED, OVER_IPV6, RUNNING, Playbook
 
 
+class TestReservation:
+    """A data port is counted for the client before the origin is asked for it, until the origin awaits it no more."""
+
+    def test_the_origin_is_not_asked_before(self, play: Playbook) -> None:
+        play.guarded = True
+        play("""
+            client: EPSV
+                reserve data
+            client: NOOP
+            data reserved
+                origin: EPSV
+            origin: 229 Extended Passive (|||20000|)
+                open data, origin 20000, public 20000
+            data listens
+                client: 229 Extended Passive (|||20000|)
+                origin: NOOP
+        """)
+
+    def test_a_client_that_has_enough(self, play: Playbook) -> None:
+        play.guarded = True
+        play("""
+            client: PASV
+                reserve data
+            client: NOOP
+            data denied, limit 3
+                note tooManyDataPorts limit=3
+                client: 425 Too many data ports for your address; complete a transfer and try again.
+                origin: NOOP
+        """)
+
+    def test_epsv_all_asks_for_none(self, play: Playbook) -> None:
+        play.guarded = True
+        play("""
+            client: EPSV ALL
+                origin: EPSV ALL
+        """)
+
+    @pytest.mark.parametrize("verb", ["PASV", "EPSV", "EPSV 1"])
+    def test_an_origin_that_opens_none(self, play: Playbook, verb: str) -> None:
+        play.guarded = True
+        play(f"""
+            client: {verb}
+                reserve data
+            data reserved
+                origin: {verb}
+            origin: 425 Not now
+                free data
+                client: 425 Not now
+        """)
+
+    def test_a_transfer_that_begins_frees_it(self, play: Playbook) -> None:
+        play(CONNECTED)
+        play.guarded = True
+        play("""
+            client: RETR file
+                origin: RETR file
+            origin: 150 Here it comes
+                free data
+                client: 150 Here it comes
+        """)
+
+    def test_a_transfer_that_is_refused_frees_it(self, play: Playbook) -> None:
+        play(CONNECTED)
+        play.guarded = True
+        play("""
+            client: RETR file
+                origin: RETR file
+            origin: 550 No such file
+                free data
+                abort data
+                client: 550 No such file
+        """)
+
+
 class TestSetUp:
     def test_the_transfer_command_waits_until_the_origins_port_accepted(self, play: Playbook) -> None:
         play(LISTENING)

@@ -113,6 +113,8 @@ class World:
     client_handshake: bool = attrs.field(default=False, init=False)
     origin_handshake: bool = attrs.field(default=False, init=False)
     counting: bool = attrs.field(default=False, init=False)  # a failed login, whose reply is held
+    attempting: bool = attrs.field(default=False, init=False)  # a login that waits until it may go
+    reserving: bool = attrs.field(default=False, init=False)  # a PASV or EPSV that does
 
     def __attrs_post_init__(self) -> None:
         self.session = Judge(self.setting)
@@ -194,6 +196,10 @@ class World:
             steps.append(self.origin_agrees)
         if self.counting:
             steps.append(self.counted)
+        if self.attempting:
+            steps.append(self.admitted)
+        if self.reserving:
+            steps.append(self.reserved)
         return steps + [lambda job=job: self.speak(job) for job in self.speakers()]
 
     def channel_steps(self) -> list[Step]:
@@ -319,6 +325,14 @@ class World:
         self.counting = False
         self.tell(on.FailedLoginCounted(last=self.choices.pick([False, False, True])))
 
+    def admitted(self) -> None:
+        self.attempting = False
+        self.tell(on.LoginAdmitted())
+
+    def reserved(self) -> None:
+        self.reserving = False
+        self.tell(self.choices.pick([on.DataReserved(), on.DataReserved(), on.DataDenied(3)]))
+
     def unasked(self) -> None:
         reply = self.choices.pick(UNASKED)
         self.asked = self.asked and reply == "150"
@@ -379,6 +393,8 @@ class World:
             lambda event=event: self.tell(event)  # type: ignore[misc]
             for event in (on.Draining(), on.Stopped(), on.ClientLost(), on.ForeignReceived())
         ]
+        if not self.books.opaque:
+            steps.append(lambda: self.tell(on.Banned()))
         deadlines = [deadline for deadline in Deadline if deadline in self.books.armed]
         if self.jobs and self.books.aborted and not self.hostile:
             deadlines = [deadline for deadline in deadlines if deadline is not Deadline.GRACE]  # it is not that slow
@@ -434,6 +450,12 @@ class World:
                 books.release()
             case do.AbortData():
                 books.abort()
+            case do.ReserveData():
+                assert not self.reserving
+                self.reserving = True
+            case do.AttemptLogin():
+                assert not self.attempting
+                self.attempting = True
             case do.CountFailedLogin():
                 assert not self.counting
                 self.counting = True
