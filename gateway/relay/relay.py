@@ -329,15 +329,15 @@ class Relay:
                 side.close()
 
     def _tell_end(self, outcome: do.Outcome) -> None:
-        self._login.close()
         channels = self._channels
+        self._login.close()
+        channels.free()
         self._notes.disconnected(
             outcome.value, self._judge.user, channels.to_client, channels.to_origin, channels.count
         )
 
     def _let_go(self, outcome: do.Outcome) -> None:
         self._deadlines.stop()
-        self._channels.free()
         if self._dialling is not None:
             self._dialling.cancel()  # without effect after the answer
         self._channels.forget()
