@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.guard import counts, logins
 from gateway.relay import control_port, notes, sides
+from origin import Origin
 from tests.kit.conversation import Conversation, connect
 from tests.kit.gateway import RunningGateway, application, gateway, tls_table
 from tests.kit.mistakes import no_mistakes
@@ -436,6 +438,18 @@ def test_a_client_that_hangs_up_before_the_answer_is_counted() -> None:
         assert ended["outcome"] == "client lost"
         assert greeting(on.running) == BANNED
         on.another(OTHER)
+
+
+def test_the_embedded_origin_that_answers_after_three_seconds(tmp_path: Path) -> None:
+    with Origin(tmp_path, listen=(ORIGIN, 0), passive_ports=scripted(), users={"user": "secret"}) as origin:
+        with no_mistakes(), gateway(application(origin.address, scripted())) as running:
+            for _ in range(5):
+                with Conversation.to(running.address) as client:
+                    assert client.reply().startswith(b"220")
+                    assert client.ask(b"USER user").startswith(b"331")
+                    client.send(b"PASS guess\r\n")
+            assert running.journal.wait("clientBanned")["failures"] == 5
+            assert greeting(running) == BANNED
 
 
 @QUICK

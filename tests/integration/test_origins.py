@@ -20,6 +20,7 @@ import pytest
 from tests.kit.capture import Protect
 from tests.kit.clients import FTP, lftp, logged_in, run
 from tests.kit.content import MEBIBYTE, LargeContent, content, contents, digest_of, tree
+from tests.kit.conversation import Conversation
 from tests.kit.gateway import RunningGateway, application
 from tests.kit.ports import take
 from tests.kit.servers import EXAMPLE_ADDRESS, SPECTRUM_RECIPE, Daemon, Server, proftpd, pure_ftpd, vsftpd
@@ -96,6 +97,17 @@ def test_the_address_in_the_227(origin: Origin, server: Server, running: Running
     theirs = {"vsftpd by Spectrum's recipe": EXAMPLE_ADDRESS, "vsftpd in Debian's trap": "0.0.0.0"}
     assert named_in_227(server.address, server) == theirs.get(origin.name, HOST)
     assert named_in_227(running.address, server) == "127.0.0.1"
+
+
+def test_guesses_that_do_not_wait_for_a_late_answer(server: Server, running: RunningGateway) -> None:
+    for _ in range(5):
+        with Conversation.to(running.address) as client:
+            assert client.reply().startswith(b"220")
+            assert client.ask(b"USER " + server.user.encode()).startswith(b"331")
+            client.send(b"PASS guess\r\n")
+    assert running.journal.wait("clientBanned")["failures"] == 5
+    with Conversation.to(running.address) as client:
+        assert client.reply().startswith(b"421 Too many failed logins")
 
 
 def test_ftplib(root: Path, running: RunningGateway, session: Session) -> None:
