@@ -15,11 +15,12 @@ import origin
 ROOMS: dict[str, set[str]] = {
     "gateway.addresses": set(),
     "gateway.machine": set(),
+    "gateway.files": set(),
     "gateway.threads": set(),
     "gateway.ftp": {"gateway.addresses"},
     "gateway.session": {"gateway.addresses", "gateway.ftp", "gateway.machine", "gateway.observe"},
     "gateway.observe": set(),
-    "gateway.tls": {"gateway.addresses"},
+    "gateway.tls": {"gateway.addresses", "gateway.files"},
     "gateway.guard": {"gateway.addresses"},
     "gateway.net": {"gateway.addresses", "gateway.tls"},
     "gateway.data": {"gateway.addresses", "gateway.machine", "gateway.net"},
