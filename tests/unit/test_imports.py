@@ -21,7 +21,7 @@ ROOMS: dict[str, set[str]] = {
     "gateway.session": {"gateway.addresses", "gateway.ftp", "gateway.machine", "gateway.observe"},
     "gateway.observe": set(),
     "gateway.tls": {"gateway.addresses", "gateway.files"},
-    "gateway.guard": {"gateway.addresses"},
+    "gateway.guard": {"gateway.addresses", "gateway.files"},
     "gateway.net": {"gateway.addresses", "gateway.tls"},
     "gateway.data": {"gateway.addresses", "gateway.machine", "gateway.net"},
     "gateway.origins": {"gateway.addresses", "gateway.net", "gateway.tls"},
