@@ -96,8 +96,11 @@ def test_a_database_is_not_searched_to_its_end_for_its_kind(file: Path, monkeypa
         COUNTRIES.make(str(file))
 
 
-def test_a_file_that_is_not_there(file: Path) -> None:
+def test_a_file_that_cannot_be_read(file: Path) -> None:
     with pytest.raises(AccessFileError, match=r"^/.*/database.mmdb: No such file or directory$"):
+        COUNTRIES.read(str(file))
+    file.mkdir()
+    with pytest.raises(AccessFileError, match=r"^/.*/database.mmdb: Is a directory$"):
         COUNTRIES.read(str(file))
 
 
