@@ -766,6 +766,11 @@ def test_a_list_is_read_once_however_often_it_is_named(directory: Path, monkeypa
     for _ in range(2):
         parse(text, directory)
     assert reads == ["203.0.113.0/24"]
+    (directory / "blocked.txt").write_text("everyone")
+    with pytest.raises(ConfigError) as raised:
+        parse(text, directory)
+    assert len(raised.value.mistakes) == 18
+    assert reads == ["203.0.113.0/24", "everyone"]
     LISTS.forget_unused()
 
 
