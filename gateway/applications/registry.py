@@ -146,7 +146,7 @@ class Registry:
     async def prepare(self, wanted: Config) -> Change:
         """Prepares the change to a configuration. Files are read in a thread.
 
-        :raises CannotStart: where a certificate or a port cannot be used; then nothing is left of the change.
+        :raises CannotStart: where a file or a port cannot be used; then nothing is left of the change.
         """
         self._check_open()
         return self._bind(wanted, await in_own_thread(self.reactor, self._build, wanted))

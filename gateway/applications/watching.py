@@ -47,21 +47,19 @@ def look(kind: FileKind[Any], path: str, before: Look | None) -> Look:
 
     :param before: the last look; the same object is returned if nothing has changed.
     """
-    now: State | None = None
-    content: Any = None
-    reason: str | None = None
     try:
         now = state([Path(path)])
-        if before is not None and before.state == now:
-            return before
-        content = kind.read(path)
     except OSError as error:
         reason = f"{path}: {error.strerror}"
-    except AccessFileError as error:
-        reason = str(error)
-    if before is not None and now is None and (before.state, before.reason) == (None, reason):
+        if before is not None and before.state is None and before.reason == reason:
+            return before
+        return Look(None, None, reason)
+    if before is not None and before.state == now:
         return before
-    return Look(now, content, reason)
+    try:
+        return Look(now, kind.read(path), None)
+    except AccessFileError as error:
+        return Look(now, None, str(error))
 
 
 @attrs.define(eq=False)
