@@ -4,6 +4,7 @@ import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
+from gateway.applications import watching
 from gateway.data import pump
 from gateway.ftp import streams
 from gateway.guard import clients
@@ -47,6 +48,7 @@ _limits = {
     "max-reply-lines": streams.MAX_REPLY_LINES,
     "max-reply": streams.MAX_REPLY,
     "proxy-deadline": f"{proxy.DEADLINE:g}",
+    "watch-interval": f"{watching.INTERVAL:g}",
     "exposure": 1.6,  # tests/docs/test_units.py compares it with the unit
 }
 rst_epilog = "\n".join(f".. |{name}| replace:: {limit}" for name, limit in _limits.items())

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from gateway.applications.building import CannotStart
+from gateway.applications.building import CannotStart, forget_unused
 from gateway.applications.registry import Registry
 from gateway.config import Config, ConfigError
 from gateway.net.reactor import Reactor
@@ -19,7 +19,6 @@ from gateway.observe.journal import Journal, JSONLinesSink, LogSink
 from gateway.observe.records import Record
 from gateway.observe.systemd import notify, notify_reloading
 from gateway.threads import in_own_thread
-from gateway.tls.certificates import forget_unused
 
 # Seconds that clients have to take in the last reply of a gateway that is in a hurry.
 _HURRY = 0.5

@@ -21,7 +21,7 @@ import gateway
 
 Imports = Mapping[str, set[str]]
 
-_GROUND = {"addresses", "machine"}  # the ground, on which all rooms stand, is left out
+_GROUND = {"addresses", "files", "machine"}  # the ground, on which all rooms stand, is left out
 
 
 class ImportDiagram(SphinxDirective):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache, partial
 from ipaddress import ip_address, ip_network
 from pathlib import Path
+from typing import Any
 
 import attrs
 
@@ -16,6 +17,7 @@ from gateway.config import (
     AccessDenied,
     DataPeer,
     DataSessionReuse,
+    Geo,
     ProxyHeader,
     Tls,
     TlsMode,
@@ -24,9 +26,12 @@ from gateway.config import (
 from gateway.config.security import TERMINATING, TO_ORIGIN, certificate_files
 from gateway.data.bandwidth import Bandwidth
 from gateway.data.port import DataPorts
-from gateway.guard.access import AccessRules, NetworkRule
+from gateway.guard.access import AccessRules, Rule
+from gateway.guard.access_files import AccessFile, FileKind
 from gateway.guard.admission import AdmissionLimits, Guard, Known
+from gateway.guard.lists import LISTS
 from gateway.guard.logins import LoginLimits
+from gateway.guard.places import ASNS, COUNTRIES, Places
 from gateway.net import proxy_header as proxy
 from gateway.observe.records import Note, TLSFailed, TLSSide
 from gateway.origins.origin import Origin
@@ -35,12 +40,16 @@ from gateway.relay.terms import DataTerms, SessionTerms
 from gateway.session.client_tls import Requirement, TLSTerms
 from gateway.session.events import Deadline
 from gateway.session.policy import Policy
+from gateway.tls import certificates
 from gateway.tls.certificates import CertificateError, read_authorities
 from gateway.tls.to_clients import ServerTLS
 from gateway.tls.to_origin import OriginTLS
 
 # Seconds for which a data channel may outlive the origin's word that its transfer failed.
 _GRACE = 5.0
+
+
+FileKey = tuple[FileKind[Any], str]  # a file that decides who is let in: its kind, and its path
 
 
 class CannotStart(Exception):
@@ -60,15 +69,42 @@ class Shared:
     note: Callable[..., None]
 
 
-def guard(wanted: config.Application, known: Known, clock: Callable[[], float]) -> Guard:
+def access_files(wanted: config.Application, geo: Geo) -> Iterator[FileKey]:
+    """The files that decide which clients an application lets in."""
+    if geo.country is not None:
+        yield COUNTRIES, geo.country
+    if geo.asn is not None:
+        yield ASNS, geo.asn
+    for rule in wanted.access:
+        yield from ((LISTS, path) for path in rule.lists)
+
+
+def guard(
+    wanted: config.Application,
+    geo: Geo,
+    files: Mapping[FileKey, AccessFile[Any]],
+    known: Known,
+    clock: Callable[[], float],
+) -> Guard:
     """The guard that lets clients in.
 
+    :param files: the files that ``access_files`` names.
     :param known: the records of the application's clients; they outlive a reload.
     :param clock: the time in seconds; it only goes forward.
     """
     limits = wanted.limits
+    rules = (
+        Rule(
+            rule.action is AccessAction.DENY,
+            rule.networks,
+            rule.countries,
+            rule.asns,
+            tuple(files[LISTS, path] for path in rule.lists),
+        )
+        for rule in wanted.access
+    )
     return Guard(
-        access=AccessRules.of(NetworkRule(rule.action is AccessAction.DENY, rule.networks) for rule in wanted.access),
+        access=AccessRules.of(rules),
         silent=wanted.access_denied is AccessDenied.DROP,
         limits=AdmissionLimits(
             limits.sessions,
@@ -79,6 +115,10 @@ def guard(wanted: config.Application, known: Known, clock: Callable[[], float]) 
         ),
         known=known,
         clock=clock,
+        places=Places(
+            None if geo.country is None else files[COUNTRIES, geo.country],
+            None if geo.asn is None else files[ASNS, geo.asn],
+        ),
     )
 
 
@@ -147,6 +187,13 @@ def files(tls: Tls) -> tuple[object, ...]:
     except CertificateError as error:
         raise CannotStart(str(error)) from error
     return tuple(found)
+
+
+def forget_unused() -> None:
+    """Lets go of the contents of files that were read and that no application uses."""
+    certificates.forget_unused()
+    for kind in (LISTS, COUNTRIES, ASNS):
+        kind.forget_unused()
 
 
 def _terms(tls: Tls) -> TLSTerms:

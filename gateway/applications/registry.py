@@ -17,9 +17,10 @@ from twisted.internet.tcp import Port
 
 from gateway import config
 from gateway.applications import building
-from gateway.applications.building import CannotStart, Shared
+from gateway.applications.building import CannotStart, FileKey, Shared
 from gateway.applications.listening import bind
-from gateway.config import Config
+from gateway.applications.watching import Look, Watch
+from gateway.config import Config, Geo
 from gateway.data.bandwidth import Bandwidth
 from gateway.data.port import DataPorts
 from gateway.guard.admission import Known
@@ -56,11 +57,26 @@ class Parts:
     :param applications: the applications, by name.
     :param ports: the control ports, by endpoint.
     :param publics: the public addresses, by the host that the configuration names.
+    :param watches: the watches over the files of access rules.
     """
 
     applications: Mapping[str, Running] = attrs.field(factory=dict)
     ports: Mapping[str, ControlPort] = attrs.field(factory=dict)
     publics: Mapping[str, PublicHost] = attrs.field(factory=dict)
+    watches: Mapping[FileKey, Watch] = attrs.field(factory=dict)
+
+
+@attrs.frozen(eq=False)
+class Built:
+    """The parts of another configuration before its ports are bound.
+
+    :param looks: the watches that are kept, each with its last look, and with a look that is as new as the rest.
+    """
+
+    applications: dict[str, Running]
+    publics: dict[str, PublicHost]
+    watches: dict[FileKey, Watch]
+    looks: list[tuple[Watch, Look, Look]]
 
 
 @attrs.frozen(eq=False)
@@ -130,35 +146,53 @@ class Registry:
     async def prepare(self, wanted: Config) -> Change:
         """Prepares the change to a configuration. Files are read in a thread.
 
-        :raises CannotStart: where a certificate or a port cannot be used; then nothing is left of the change.
+        :raises CannotStart: where a file or a port cannot be used; then nothing is left of the change.
         """
         self._check_open()
-        return self._bind(wanted, *await in_own_thread(self.reactor, self._build, wanted))
+        return self._bind(wanted, await in_own_thread(self.reactor, self._build, wanted))
 
     def prepare_now(self, wanted: Config) -> Change:
         """Prepares the change without a thread, while nothing runs that would have to wait."""
-        return self._bind(wanted, *self._build(wanted))
+        return self._bind(wanted, self._build(wanted))
 
-    def _build(self, wanted: Config) -> tuple[dict[str, Running], dict[str, PublicHost]]:
+    def _build(self, wanted: Config) -> Built:
         """Builds the new parts, and keeps the rest. It changes nothing, and may run in a thread."""
         now = self._now
         hosts = {application.public_address for application in wanted.applications} - {None}
         publics = {host: now.publics.get(host) or PublicHost(host, self.note) for host in hosts if host}
         shared = Shared(self._data_ports, publics, self.note)
-        return {application.name: self._running(application, shared) for application in wanted.applications}, publics
+        built = Built({}, publics, {}, [])
+        for application in wanted.applications:
+            for key in building.access_files(application, wanted.geo):
+                if key not in built.watches:
+                    self._watch(key, built)
+            built.applications[application.name] = self._running(application, wanted.geo, shared, built.watches)
+        return built
 
-    def _running(self, wanted: config.Application, shared: Shared) -> Running:
-        before, files = self._now.applications.get(wanted.name), building.files(wanted.tls)
+    def _watch(self, key: FileKey, built: Built) -> None:
+        watch = self._now.watches.get(key)
+        if watch is None:
+            built.watches[key] = Watch.of(*key, self.note)
+            return
+        before = watch.last
+        built.watches[key] = watch
+        built.looks.append((watch, before, watch.look()))
+
+    def _running(
+        self, wanted: config.Application, geo: Geo, shared: Shared, watches: Mapping[FileKey, Watch]
+    ) -> Running:
+        access_files = {key: watches[key].file for key in building.access_files(wanted, geo)}
+        before, files = self._now.applications.get(wanted.name), (*building.files(wanted.tls), *access_files.values())
         if before is not None and before.is_still(wanted, files):
             return before
         known = self._known.get(wanted.name) or Known(self._sessions)
         bandwidth = Bandwidth(wanted.limits.bandwidth, wanted.limits.bandwidth_per_session, self.reactor.seconds)
         if before is not None and before.terms.data.bandwidth == bandwidth:
             bandwidth = before.terms.data.bandwidth  # new sessions share it with those that run
-        guard = building.guard(wanted, known, self.reactor.seconds)
+        guard = building.guard(wanted, geo, access_files, known, self.reactor.seconds)
         return Running(wanted, files, building.application(wanted, shared, guard, bandwidth))
 
-    def _bind(self, wanted: Config, applications: dict[str, Running], publics: dict[str, PublicHost]) -> Change:
+    def _bind(self, wanted: Config, built: Built) -> Change:
         ports: dict[str, ControlPort] = {}
         bound: list[Port] = []
 
@@ -168,7 +202,7 @@ class Registry:
 
         try:
             self._check_open()
-            for running in applications.values():
+            for running in built.applications.values():
                 for place in running.wanted.listen:
                     port = self._now.ports.get(place)
                     if port is None:
@@ -187,7 +221,9 @@ class Registry:
             if self._closing:  # since the change was prepared
                 abandon()
                 return
-            self._replace(Parts(applications, ports, publics))
+            for watch, last, look in built.looks:
+                watch.take(last, look)
+            self._replace(Parts(built.applications, ports, built.publics, built.watches))
             self._sessions.limit, self._data_ports.limit = wanted.limits.sessions, wanted.limits.data_ports
             for port in bound:
                 port.startReading()
@@ -207,6 +243,10 @@ class Registry:
             before.publics[host].stop()
         for host in parts.publics.keys() - before.publics.keys():
             parts.publics[host].start(self.reactor.nameResolver, self.reactor)
+        for key in before.watches.keys() - parts.watches.keys():
+            before.watches[key].stop()
+        for key in parts.watches.keys() - before.watches.keys():
+            parts.watches[key].start(self.reactor)
 
     def _retire(self, port: ControlPort) -> None:
         port.shut()
@@ -230,9 +270,11 @@ class Registry:
             port.hurry()
 
     def close(self) -> None:
-        """Stops the resolution of the public addresses."""
+        """Stops the resolution of the public addresses, and the watches over files."""
         for public in self._now.publics.values():
             public.stop()
+        for watch in self._now.watches.values():
+            watch.stop()
 
     @property
     def _every_port(self) -> tuple[ControlPort, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 from attrs import frozen
 
 from gateway.addresses import Address, span
-from gateway.config import security
+from gateway.config import access, security
 from gateway.config.keys import Config, TlsMode
 from gateway.config.values import Listening, address, meet, quoted
 
@@ -56,10 +56,11 @@ class _Claim:
         return "" if self is speaker else f" of {self.path}"
 
 
-def mistakes(applications: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def mistakes(applications: Sequence[Mapping[str, Any]], geo: Mapping[str, Any]) -> Iterator[str]:
     """The mistakes between keys, as `path: text`.
 
     :param applications: each application's keys that could be read, defaults included.
+    :param geo: likewise, the keys of the table `geo`.
     """
     claims = [_Claim.of(index, keys) for index, keys in enumerate(applications)]
     listens = [(claim, listening) for claim in claims for listening in claim.listens]
@@ -87,6 +88,8 @@ def mistakes(applications: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield from security.mistakes(f"{claim.path}.tls", tls)
         if tls.get("mode") is TlsMode.PASSTHROUGH and "data_ports" in keys and not keys["data_ports"].mirrored:
             yield f'{claim.path}.data_ports: must be one range in mode "passthrough", which rewrites no reply'
+    rules = [keys.get("access", ()) for keys in applications]
+    yield from access.mistakes(rules, geo)
 
 
 def warnings(config: Config, ipv4_settings: Path = _IPV4_SETTINGS) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """Every table and key of the configuration, with its default and its documentation.
 
 The configuration reference takes its words from `doc` in a field's metadata. `key` is there where the TOML's name of
-the key is not the attribute's. The file is long because it is the reference: each key stands here once.
+the key is not the attribute's, and `alone` where a long key conflicts with no other. The file is long because it is
+the reference: each key stands here once.
 """
 
 from collections.abc import Iterator
@@ -14,8 +15,10 @@ from attrs import field, frozen
 from gateway.config.values import (
     AllowedVerb,
     AnyNetwork,
+    AsNumber,
     Banner,
     Count,
+    Country,
     Delay,
     Endpoints,
     File,
@@ -276,15 +279,36 @@ class ProxyProtocol:
 @frozen
 class AccessRule:
     """A rule about the clients that may connect; repeat the table for each rule. The first rule that matches the
-    client's address decides. A client that no rule matches may connect.
+    client decides. A client that no rule matches may connect. A rule names clients in one way or more, and matches
+    those that any of them names.
     """
 
     action: AccessAction = field(
         metadata={"doc": "The decision for these clients."},
     )
     networks: tuple[AnyNetwork, ...] = field(
-        metadata={"doc": "The networks of these clients."},
+        default=(),
+        metadata={"doc": "The networks of these clients.", "alone": True},
     )
+    countries: tuple[Country, ...] = field(
+        default=(),
+        metadata={"doc": "The countries of these clients, by ISO 3166-1, two letters each. Needs `geo.country`."},
+    )
+    asns: tuple[AsNumber, ...] = field(
+        default=(),
+        metadata={"doc": "The numbers of these clients' autonomous systems. Needs `geo.asn`."},
+    )
+    lists: tuple[File, ...] = field(
+        default=(),
+        metadata={
+            "doc": "Files with the networks of these clients, one per line, with comments behind `#` or `;`. They "
+            "are read again when they change."
+        },
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if not (self.networks or self.countries or self.asns or self.lists):
+            raise ValueError("must name networks, countries, asns or lists")
 
 
 @frozen
@@ -360,6 +384,20 @@ class GatewayLimits:
 
 
 @frozen
+class Geo:
+    """Databases of the places of addresses, in MaxMind's format. They are read again when they change."""
+
+    country: File | None = field(
+        default=None,
+        metadata={"doc": "The database of countries, such as GeoLite2-Country.mmdb or GeoLite2-City.mmdb."},
+    )
+    asn: File | None = field(
+        default=None,
+        metadata={"doc": "The database of autonomous systems, such as GeoLite2-ASN.mmdb."},
+    )
+
+
+@frozen
 class Events:
     """The log of events, one JSON object per line."""
 
@@ -377,6 +415,7 @@ class Config:
 
     applications: tuple[Application, ...] = field(metadata={"key": "application"})
     limits: GatewayLimits = field(factory=GatewayLimits)
+    geo: Geo = field(factory=Geo)
     events: Events = field(factory=Events)
 
 

@@ -18,7 +18,7 @@ from cattrs.errors import (
 )
 
 from gateway.config import checks
-from gateway.config.keys import Application, Config, is_table, key, table_in
+from gateway.config.keys import Application, Config, Geo, is_table, key, table_in
 from gateway.config.structure import converter
 from gateway.config.values import quoted
 
@@ -91,8 +91,8 @@ def _flag(path: re.Match[str]) -> str:
 def _structure(document: dict[str, Any], directory: Path) -> Config:
     strict = converter(directory)
     tables = document.get("application")
-    readable = [_readable(strict, Application, one) for one in tables] if isinstance(tables, list) else []
-    between = list(checks.mistakes(readable))
+    readable = [_readable(strict, Application, one) for one in _array(tables)]
+    between = list(checks.mistakes(readable, _readable(strict, Geo, document.get("geo", {}))))
     if tables == []:
         between.append("application: must not be empty")
     try:
@@ -118,10 +118,16 @@ def _readable(strict: Converter, table: type, value: object) -> dict[str, Any]:
                 found[name] = attribute.default
         elif is_table(kind):
             found[name] = _readable(strict, kind, value[name])
-        elif table_in(kind) is None:  # the rules of a long list conflict with no other key
+        elif (each := table_in(kind)) is not None:
+            found[name] = [_readable(strict, each, one) for one in _array(value[name])]
+        elif "alone" not in attribute.metadata:
             with suppress(ValueError, BaseValidationError):
                 found[name] = strict.structure(value[name], kind)
     return found
+
+
+def _array(value: object) -> Sequence[object]:
+    return value if isinstance(value, list) else ()
 
 
 def _mistakes(error: BaseException, path: str = "") -> Iterator[str]:

@@ -1,11 +1,11 @@
 """The checks of `application.tls`: its keys together, and the files that they name."""
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from gateway.config.keys import Tls, TlsMode, TlsRequirement
+from gateway.config.values import on_one_line
 from gateway.tls.certificates import CertificateError, CertificateFiles, is_directory, read_authorities
 
 TERMINATING = (TlsMode.FLEXIBLE, TlsMode.FULL, TlsMode.STRICT)
@@ -37,12 +37,12 @@ def mistakes(path: str, tls: Mapping[str, Any]) -> Iterator[str]:
             try:
                 certificate_files(chain, private).read()
             except CertificateError as error:
-                yield f"{path}.{certificate}: {_on_one_line(str(error))}"
+                yield f"{path}.{certificate}: {on_one_line(str(error))}"
     if (authorities := tls.get("origin_ca")) is not None:
         try:
             read_authorities(Path(authorities))
         except CertificateError as error:
-            yield f"{path}.origin_ca: {_on_one_line(str(error))}"
+            yield f"{path}.origin_ca: {on_one_line(str(error))}"
 
 
 def _needs(path: str, tls: Mapping[str, Any], mode: TlsMode) -> Iterator[str]:
@@ -71,9 +71,4 @@ def advice(path: str, tls: Tls) -> Iterator[str]:
         if chain is not None:
             for certificate in certificate_files(chain, private).read().expired():
                 ended = certificate.chain[0].not_valid_after_utc
-                yield f"{path}.{key}: a certificate in {_on_one_line(chain)} expired on {ended:%Y-%m-%d}"
-
-
-def _on_one_line(text: str) -> str:
-    """The text on one line, even if a file name has a line end."""
-    return text if text.isprintable() else json.dumps(text)[1:-1]
+                yield f"{path}.{key}: a certificate in {on_one_line(chain)} expired on {ended:%Y-%m-%d}"

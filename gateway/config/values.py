@@ -22,6 +22,7 @@ _HOSTNAME = re.compile(r"(?=.{1,253}$)(?!(?:.*\.)?[0-9]+$)(?:(?!-)[A-Za-z0-9_-]{
 _WORD = re.compile(r"[!-~]{1,253}")
 _VERB = re.compile(r"[A-Za-z][A-Za-z0-9]{2,31}")
 _REPLY_CODE = re.compile(r"[0-9]{3}(?:[ -]|$)")
+_COUNTRY = re.compile(r"[A-Za-z]{2}")
 _SYSTEMD = re.compile(r"systemd:domain=INET6?:(?:index=[0-9]+|name=[^:]+)")
 
 _MAPPED = IPv6Network("::ffff:0:0/96")  # RFC 4291 section 2.5.5.2
@@ -47,6 +48,11 @@ def quoted(text: str) -> str:
     """A string as TOML writes it: on one line, and cut where it is long."""
     shown = text if len(text) <= 80 else text[:79] + "…"
     return json.dumps(shown, ensure_ascii=not shown.isprintable())
+
+
+def on_one_line(text: str) -> str:
+    """The text on one line, even if a file name has a line end."""
+    return text if text.isprintable() else json.dumps(text)[1:-1]
 
 
 def address(text: str) -> Address | None:
@@ -244,6 +250,18 @@ def _allowed_verb(text: str) -> str:
     return verb
 
 
+def _country(text: str) -> str:
+    if not _COUNTRY.fullmatch(text):
+        raise ValueError(f"{quoted(text)} is not a country's code of two letters, like DE")
+    return text.upper()
+
+
+def _asn(number: int) -> int:
+    if not 0 < number < 1 << 32:  # RFC 6793; RFC 7607: 0 is nobody's
+        raise ValueError("must be an AS number, from 1 to 4294967295")
+    return number
+
+
 def _some(values: tuple[str, ...]) -> tuple[str, ...]:
     if not values:
         raise ValueError("must not be empty")
@@ -271,6 +289,8 @@ PublicAddress = Annotated[str, Form(str, _public_address, "IPv4 address or hostn
 Host = Annotated[str, Form(str, host, "hostname or IP address")]
 Interface = Annotated[str, Form(str, _interface, "IP address")]
 AnyNetwork = Annotated[Network, Form(str, _network, "network")]
+Country = Annotated[str, Form(str, _country, "country")]
+AsNumber = Annotated[int, Form(int, _asn, "AS number")]
 Banner = Annotated[str, Form(str, _banner, "line of text")]
 File = Annotated[str, Form(str, _file, "file")]
 Verb = Annotated[str, Form(str, _verb, "verb")]

@@ -13,6 +13,7 @@ from gateway.guard.applicants import Applicant, Applicants
 from gateway.guard.clients import client_of
 from gateway.guard.counts import Counts, Rates
 from gateway.guard.logins import LoginLimits
+from gateway.guard.places import UNKNOWN, Place, Places
 
 # The number of one client's refusals that are written down at once, and then in each minute.
 NOTES_PER_MINUTE = 10
@@ -44,14 +45,16 @@ class Refusal:
     """The refusal of a client.
 
     :param words: the text that the client is sent; None for nothing.
-    :param network: the network that an access rule names; None where no rule refused.
+    :param network: the network that an access rule or its list names; None where no network refused.
     :param noted: whether the refusal is written down as an event.
+    :param list: the file of the list that names the network; None where the rule itself does.
     """
 
     reason: Reason
     words: str | None
     network: str | None
     noted: bool
+    list: str | None = None
 
 
 @attrs.frozen
@@ -86,6 +89,7 @@ class Guard:
 
     :param silent: whether a client that a rule denies is sent nothing.
     :param clock: the time in seconds; it only goes forward.
+    :param places: tells the places of clients.
     """
 
     access: AccessRules = attrs.field(repr=False)
@@ -93,13 +97,15 @@ class Guard:
     limits: AdmissionLimits
     known: Known = attrs.field(repr=False)
     clock: Callable[[], float] = attrs.field(repr=False)
+    places: Places = attrs.field(factory=Places, repr=False)
 
-    def admit(self, address: Address) -> Refusal | None:
+    def admit(self, address: Address, place: Place = UNKNOWN) -> Refusal | None:
         """Lets a client in, which then has to ``leave``; or says why not."""
-        network = self.access.denying(address)
-        if network is not None:
+        match = self.access.denying(address, place)
+        if match is not None:
             words = None if self.silent else WORDS[Reason.ACCESS]
-            return Refusal(Reason.ACCESS, words, str(network), self._noted(address))
+            network = None if match.network is None else str(match.network)
+            return Refusal(Reason.ACCESS, words, network, self._noted(address), match.list)
         reason = self._over(client_of(address))
         if reason is not None:
             return Refusal(reason, WORDS[reason], None, self._noted(address))

@@ -68,12 +68,16 @@ class Connected(Record):
     """A client connected.
 
     :param proxy: the address of the load balancer whose header told of the client; else missing.
+    :param country: the client's country, two letters, where ``geo.country`` knows it; else missing.
+    :param asn: the client's AS number, where ``geo.asn`` knows it; else missing.
     """
 
     name = "connect"
     always = True
 
     proxy: str | None = None
+    country: str | None = None
+    asn: int | None = None
 
 
 @attrs.frozen
@@ -115,6 +119,9 @@ class ClientFiltered(Record):
 
     :param reason: why, see below.
     :param network: the network by which ``access`` denies the client; else missing.
+    :param list: the file that names this network, where a list does; else missing.
+    :param country: the client's country, two letters, where ``geo.country`` knows it; else missing.
+    :param asn: the client's AS number, where ``geo.asn`` knows it; else missing.
     """
 
     name = "clientFiltered"
@@ -122,6 +129,9 @@ class ClientFiltered(Record):
 
     reason: str
     network: str | None = None
+    list: str | None = None
+    country: str | None = None
+    asn: int | None = None
 
 
 @attrs.frozen
@@ -186,6 +196,39 @@ class ProxyHeaderRefused(Record):
     proxy: str
     reason: str
     port: int | None = None
+
+
+@attrs.frozen
+class AccessFileRead(Record):
+    """A list of ``access``, or a database of ``geo``, changed and was read again. New clients are judged by it.
+
+    :param path: the file.
+    :param networks: the number of networks in a list; else missing.
+    :param built: the day on which a database was made; else missing.
+    """
+
+    name = "accessFileRead"
+    scope = Scope.GATEWAY
+
+    path: str
+    networks: int | None = None
+    built: str | None = None
+
+
+@attrs.frozen
+class AccessFileRefused(Record):
+    """A list of ``access``, or a database of ``geo``, changed and cannot be used, or is gone. What was read before
+    still holds. Written once, until the file changes again.
+
+    :param path: the file.
+    :param reason: why.
+    """
+
+    name = "accessFileRefused"
+    scope = Scope.GATEWAY
+
+    path: str
+    reason: str
 
 
 # Data connections

@@ -13,6 +13,7 @@ from twisted.internet.protocol import ServerFactory
 from gateway.addresses import Address, SocketAddress, peer_address
 from gateway.ftp.replies import Reply
 from gateway.guard.admission import Refusal
+from gateway.guard.places import Place
 from gateway.net.leg import Leg
 from gateway.net.names import Arrival
 from gateway.net.proxy_header import ProxyInfo
@@ -88,14 +89,15 @@ class ControlPort(ServerFactory):
         """
         client = peer_address(peer[0]) if ends is None else ends.client[0]
         leg = Leg(self.reactor, connection)
-        refusal = self.terms.guard.admit(client)
+        place = self.terms.guard.places.of(client)
+        refusal = self.terms.guard.admit(client, place)
         if refusal is not None:
-            self._turn_away(leg, client, refusal)
+            self._turn_away(leg, client, place, refusal)
             return
         relay = Relay(self.reactor, self.terms, next(self.numbers), self._gone)
         self._relays[relay] = client
         try:
-            relay.start(leg, peer, ends)
+            relay.start(leg, peer, ends, place)
         except Exception:
             leg.reset()
             self._gone(relay)
@@ -134,10 +136,11 @@ class ControlPort(ServerFactory):
             relay.tell(Stopped())
             relay.cut()
 
-    def _turn_away(self, leg: Leg, client: Address, refusal: Refusal) -> None:
+    def _turn_away(self, leg: Leg, client: Address, place: Place, refusal: Refusal) -> None:
         terms = self.terms
         if refusal.noted:
-            terms.note(ClientFiltered(refusal.reason.value, refusal.network), client=str(client))
+            reason, network, named_by = refusal.reason.value, refusal.network, refusal.list
+            terms.note(ClientFiltered(reason, network, named_by, place.country, place.asn), client=str(client))
         # A reply in the clear means nothing to a client that speaks TLS from the first byte.
         if refusal.words is None or terms.tls.implicit or len(self._turned_away) == MAX_TURNED_AWAY:
             leg.close()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import attrs
 
+from gateway.guard.places import Place
 from gateway.observe.records import Connected, Disconnected, EventsWithheld, Note, Record
 
 MAX_EVENTS = 100  # events of one name that a session writes down, except those that are always written
@@ -47,12 +48,13 @@ class Notes:
             return
         self.note(record, session=self.session, client=self.client)
 
-    def connected(self, proxy: str | None) -> None:
+    def connected(self, proxy: str | None, place: Place) -> None:
         """Writes that the session begins.
 
         :param proxy: the load balancer that named the client; None where there is none.
+        :param place: the client's country and AS number.
         """
-        self(Connected(proxy))
+        self(Connected(proxy, place.country, place.asn))
 
     def disconnected(self, outcome: str, user: str | None, to_client: int, to_origin: int, transfers: int) -> None:
         """Writes that the session is over; only the first word of the outcome counts.

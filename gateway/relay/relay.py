@@ -9,6 +9,7 @@ import attrs
 from twisted.logger import Logger
 
 from gateway.addresses import SocketAddress, peer_address
+from gateway.guard.places import Place
 from gateway.net import proxy_header as proxy
 from gateway.net.leg import Leg
 from gateway.net.names import Attempt, dial
@@ -62,10 +63,11 @@ class Relay:
     _ends: proxy.ProxyInfo = attrs.field(init=False, repr=False)
     _notes: Notes = attrs.field(init=False, repr=False)
 
-    def start(self, leg: Leg, peer: SocketAddress, told: proxy.ProxyInfo | None) -> None:
+    def start(self, leg: Leg, peer: SocketAddress, told: proxy.ProxyInfo | None, place: Place) -> None:
         """Begins the session of a client.
 
         :param told: the ends that its PROXY header names; None where the connection is its own.
+        :param place: the client's country and AS number.
         """
         terms = self.terms
         self._deadlines = Deadlines(
@@ -88,7 +90,7 @@ class Relay:
                 tls=terms.tls,
             )
         )
-        self._notes.connected(None if told is None else str(own.client[0]))
+        self._notes.connected(None if told is None else str(own.client[0]), place)
         self._login = Login(self.reactor, terms.guard, client, self)
         self.tell(on.Started())
 

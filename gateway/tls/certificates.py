@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.hashes import SHA256
 from OpenSSL import SSL
 
-from gateway.tls.cache import FileCache, State, state
+from gateway.files import FileCache, State, state
 from gateway.tls.errors import reason
 
 

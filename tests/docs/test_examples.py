@@ -14,6 +14,7 @@ from gateway.tap import Options
 from tests.docs.blocks import PAGES, README, ROOT, blocks
 from tests.docs.units import SERVICE
 from tests.kit.certificates import certificates
+from tests.kit.databases import asn_database, country_database
 
 ALL = [README, *PAGES]
 CONFIGURATIONS = [
@@ -33,12 +34,17 @@ def directory(tmp_path: Path) -> Path:
     shutil.copy(pair.certificate, tmp_path / "fullchain.pem")
     shutil.copy(pair.key, tmp_path / "privkey.pem")
     shutil.copy(certificates().ca, tmp_path / "internal-ca.pem")
+    (tmp_path / "blocked.txt").touch()
+    country_database(tmp_path / "GeoLite2-Country.mmdb", {"203.0.113.0/24": "DE"})
+    asn_database(tmp_path / "GeoLite2-ASN.mmdb", {"203.0.113.0/24": 64496})
     return tmp_path
 
 
 @pytest.mark.parametrize("place", range(len(CONFIGURATIONS)), ids=lambda place: CONFIGURATIONS[place].place)
 def test_configuration(place: int, directory: Path) -> None:
-    text = CONFIGURATIONS[place].text.replace("/etc/letsencrypt/live/ftp.example.com/", "")  # certbot's directory
+    text = CONFIGURATIONS[place].text
+    for elsewhere in ("/etc/letsencrypt/live/ftp.example.com/", "/var/lib/GeoIP/"):  # certbot's, and geoipupdate's
+        text = text.replace(elsewhere, "")
     if text.startswith("[application."):  # it goes on where the one before it ended
         text = CONFIGURATIONS[place - 1].text + text
     assert config.warnings(config.parse(text, directory)) == ()

@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 import pytest
 
+from gateway.applications import watching
 from gateway.data.usage import Ending
 from gateway.guard.admission import Reason
 from gateway.observe.records import RECORDS, Record, Scope, TLSSide, written_as
@@ -23,6 +24,7 @@ from origin import Origin
 from tests.docs.blocks import ROOT, blocks, table
 from tests.kit.certificates import certificates
 from tests.kit.conversation import Conversation
+from tests.kit.databases import asn_database, country_database
 from tests.kit.gateway import application, gateway, names, tls_table
 from tests.kit.passive import passive_port
 from tests.kit.ports import take
@@ -31,8 +33,9 @@ OPERATIONS = ROOT / "docs" / "operations.rst"
 PORTS = take(21)
 GUARDED = """
     limits = { login_failures = 1 }
-    access = [{ action = "deny", networks = ["127.0.0.7"] }]
+    access = [{ action = "deny", lists = ["blocked.txt"] }]
 """
+GEO = '[geo]\ncountry = "country.mmdb"\nasn = "asn.mmdb"\n'
 OTHER_PORTS = take(5)
 BALANCED = '[application.proxy_protocol]\naccept_from = ["127.0.0.1/32"]'
 HEADER = b"PROXY TCP4 203.0.113.9 198.51.100.7 50000 21\r\n"
@@ -91,7 +94,11 @@ def at(host: str, name: str, origin: tuple[str, int], ports: range, more: str = 
 def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """One record at least of each event."""
     monkeypatch.setattr(public, "INTERVAL", 0.05)
+    monkeypatch.setattr(watching, "INTERVAL", 0.05)
     monkeypatch.setattr(notes, "MAX_EVENTS", 2)
+    country_database(tmp_path / "country.mmdb", {"127.0.0.0/8": "DE"})
+    asn_database(tmp_path / "asn.mmdb", {"127.0.0.0/8": 64496})
+    (tmp_path / "blocked.txt").write_text("127.0.0.7")
     (tmp_path / "file").write_bytes(b"content")
     addresses = {"ftp.example.com": "203.0.113.1"}
     pair = certificates().server
@@ -107,14 +114,16 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, A
         ) as origin,
         socket.create_server(("127.0.0.8", PORTS[0])),
         gateway(
-            at("127.0.0.1", "right", origin.address, PORTS)
+            GEO
+            + at("127.0.0.1", "right", origin.address, PORTS)
             + at("127.0.0.4", "out-of-range", origin.address, OTHER_PORTS, "limits.data_ports_per_client = 1")
             + at("127.0.0.5", "unreachable", ("127.0.0.3", 1), PORTS)
             + at("127.0.0.11", "guarded", origin.address, PORTS, GUARDED)
             + at("127.0.0.6", "named", origin.address, PORTS, 'public_address = "ftp.example.com"')
             + at("127.0.0.9", "secure", origin.address, PORTS, tls_table("full"))
             + at("127.0.0.10", "balanced", origin.address, PORTS, BALANCED)
-            + at("127.0.0.8", "unseen", origin.address, PORTS, tls_table("passthrough"))
+            + at("127.0.0.8", "unseen", origin.address, PORTS, tls_table("passthrough")),
+            tmp_path,
         ) as running,
     ):
         with FTP() as ftp:
@@ -171,6 +180,11 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, A
             assert client.reply().startswith(b"220")
             assert client.ask(b"AUTH TLS").startswith(b"234")
             running.journal.wait("dataPortsUnavailable")
+        country_database(tmp_path / "country.mmdb", {"127.0.0.0/8": "FR", "203.0.113.0/24": "DE"})
+        (tmp_path / "blocked.txt").write_text("127.0.0.7\n203.0.113.0/24")
+        running.journal.wait("accessFileRead", 2)
+        (tmp_path / "blocked.txt").unlink()
+        running.journal.wait("accessFileRefused")
         addresses["ftp.example.com"] = "203.0.113.2"
         running.journal.wait("publicAddressChanged")
         addresses["ftp.example.com"] = "::1"  # which no 227 can name

@@ -1,9 +1,10 @@
-"""Reloads of many applications, while sessions go on."""
+"""Reloads of many applications, and of a long list of networks, while sessions go on."""
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -65,12 +66,17 @@ def started(file: Path) -> Iterator[Program]:
         assert_no_traceback(program.out.lines)
 
 
-def longest_noop(session: Conversation, program: Program, reloads: int) -> float:
-    """How long the longest NOOP took from now until that many reloads are over, in seconds."""
+def longest_noop(
+    session: Conversation, program: Program, reloads: int, words: str = "configuration reloaded"
+) -> float:
+    """How long the longest NOOP took from now until that many reloads are over, in seconds.
+
+    :param words: the words of the log about the end of each.
+    """
     over = threading.Event()
 
     def wait() -> None:
-        program.out.wait("configuration reloaded", reloads)
+        program.out.wait(words, reloads)
         over.set()
 
     waiting = threading.Thread(target=wait)
@@ -123,3 +129,41 @@ def test_signals_that_come_while_it_reads_are_one_reload_more(tmp_path: Path, or
             assert session.ask(b"NOOP").startswith(b"200")
         with pytest.raises(OSError, match="No such device"):  # nobody reads
             os.open(file, os.O_WRONLY | os.O_NONBLOCK)
+
+
+# twistd's command, which looks at the files often.
+OFTEN = """
+import sys
+from twisted.scripts.twistd import run
+from gateway.applications import watching
+watching.INTERVAL = 0.05
+sys.argv = ["twistd", "-n", "ftp-gateway", "--config", "gateway.toml"]
+run()
+"""
+LINES = 100_000
+
+
+def test_sessions_go_on_while_a_long_list_is_read(tmp_path: Path, origin: SocketAddress) -> None:
+    """Tried several times: a busy machine has pauses of its own; a list that holds sessions up does so always."""
+
+    def write(first: int) -> None:
+        networks = (f"{first}.{n >> 16}.{n >> 8 & 255}.{n & 255}\n" for n in range(LINES))
+        (tmp_path / "new").write_text("".join(networks))
+        (tmp_path / "new").rename(tmp_path / "blocked.txt")
+
+    write(1)
+    (tmp_path / "gateway.toml").write_text(
+        table(origin, 0, 'access = [{ action = "deny", lists = ["blocked.txt"] }]')
+    )
+    with running(sys.executable, "-c", OFTEN, directory=tmp_path) as program:
+        ready(program)
+        pauses = []
+        with Conversation.to((HOST, CONTROL)) as session:
+            session.login()
+            for attempt in range(1, ATTEMPTS + 1):
+                write(1 + attempt)
+                pauses.append(longest_noop(session, program, attempt, "accessFileRead"))
+        assert min(pauses) < PAUSE, pauses
+        assert f"networks={LINES}" in program.out.wait("accessFileRead")
+        assert program.stop() == 0
+        assert_no_traceback(program.out.lines)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from pytest_twisted import async_yield_fixture, ensureDeferred
 from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
 
 from gateway.applications.building import CannotStart
 from gateway.applications.registry import Registry
@@ -18,6 +19,7 @@ from gateway.tls import certificates as reading
 from gateway.tls.certificates import forget_unused
 from tests.kit import PATIENCE
 from tests.kit.certificates import certificates
+from tests.kit.databases import country_database
 from tests.reactor.conftest import HOST, aside, endpoint, greeted, greeting, is_open, parsed, reactor, turn
 
 App = Callable[..., str]
@@ -354,3 +356,75 @@ async def test_those_that_are_gone_end_with_all_others(registry: Registry, app: 
     await cleared
     assert (registry.sessions, registry.leaving) == (0, frozenset())
     client.close()
+
+
+# Files of access rules
+
+LISTED = 'access = [{ action = "deny", lists = ["{file}"] }]'
+
+
+def watches() -> int:
+    """The number of files that are watched."""
+    return sum(isinstance(call.func, LoopingCall) for call in reactor.getDelayedCalls())
+
+
+@ensureDeferred
+async def test_a_list_is_watched_while_an_application_names_it(registry: Registry, app: App, tmp_path: Path) -> None:
+    file = tmp_path / "list"
+    file.write_text("203.0.113.0/24")
+    more = LISTED.replace("{file}", str(file))
+    await apply(registry, app(more=more), app(2122, "other", more))
+    assert watches() == 1
+    await apply(registry, app(2122, "other", more))
+    assert watches() == 1
+    await apply(registry, app(2122, "other"))
+    assert watches() == 0
+    change = await registry.prepare(parsed(app(more=more)))
+    change.abandon()
+    assert watches() == 0
+
+
+@ensureDeferred
+async def test_a_list_that_changes_leaves_its_application_as_it_is(
+    registry: Registry, app: App, tmp_path: Path
+) -> None:
+    file = tmp_path / "list"
+    file.write_text("203.0.113.0/24")
+    wanted = app(more=LISTED.replace("{file}", str(file)))
+    await apply(registry, wanted)
+    kept = registry.applications["ftp.example.com"]
+    await apply(registry, wanted)
+    assert (await aside(greeting)).startswith(b"220")
+    file.write_text("0.0.0.0/0\n::/0")
+    change = await registry.prepare(parsed(wanted))
+    assert (await aside(greeting)).startswith(b"220")
+    change.commit()
+    assert registry.applications["ftp.example.com"] is kept
+    assert await aside(greeting) == b"421 Access from your address is denied."
+
+
+@ensureDeferred
+async def test_a_list_that_goes_bad_behind_the_check_refuses_all(
+    registry: Registry, app: App, tmp_path: Path
+) -> None:
+    await apply(registry, app())
+    before, file = registry.applications, tmp_path / "list"
+    file.write_text("203.0.113.0/24")
+    wanted = parsed(app(more=LISTED.replace("{file}", str(file))))
+    file.write_text("everyone")
+    with pytest.raises(CannotStart, match=r'list:1: "everyone" is not a network'):
+        await registry.prepare(wanted)
+    assert registry.applications is before
+
+
+@ensureDeferred
+async def test_another_database_builds_every_application_anew(registry: Registry, app: App, tmp_path: Path) -> None:
+    one, other = (country_database(tmp_path / name, {"127.0.0.0/8": name}) for name in ("DE", "FR"))
+    rule = 'access = [{ action = "deny", countries = ["FR"] }]'
+    await apply(registry, f'[geo]\ncountry = "{one}"', app(more=rule))
+    assert (await aside(greeting)).startswith(b"220")
+    await apply(registry, f'[geo]\ncountry = "{other}"', app(more=rule))
+    assert await aside(greeting) == b"421 Access from your address is denied."
+    await apply(registry, app())
+    assert (await aside(greeting)).startswith(b"220")
+    assert watches() == 0

@@ -23,6 +23,7 @@ from gateway.config import (
     DataSessionReuse,
     Events,
     GatewayLimits,
+    Geo,
     HostPort,
     Limits,
     ProxyHeader,
@@ -39,7 +40,10 @@ from gateway.config import (
 )
 from gateway.config.reference import Entry, reference
 from gateway.config.values import Listening, address, meet, quoted
+from gateway.guard import lists
+from gateway.guard.lists import LISTS
 from tests.kit.certificates import certificates
+from tests.kit.databases import asn_database, country_database
 
 DIRECTORY = Path("/etc/ftp-gateway")
 
@@ -370,7 +374,38 @@ def test_drain_out_of_range(value: float) -> None:
             {"access": [{"action": "deny", "networks": ["everyone"]}]},
             'access[0].networks[0]: "everyone" is not a network like 192.0.2.0/24 or 2001:db8::/32',
         ),
-        ({"access": [{"action": "deny"}]}, "access[0].networks: required key is missing"),
+        ({"access": [{"action": "deny"}]}, "access[0]: must name networks, countries, asns or lists"),
+        (
+            {"access": [{"action": "deny", "networks": [], "asns": []}]},
+            "access[0]: must name networks, countries, asns or lists",
+        ),
+        ({"access": [{"networks": ["::/0"]}]}, "access[0].action: required key is missing"),
+        ({"access": [{"action": "deny", "countries": ["CN", "de"]}]}, "access[0].countries: needs geo.country"),
+        ({"access": [{"action": "deny", "asns": [64496]}]}, "access[0].asns: needs geo.asn"),
+        (
+            {"access": [{"action": "deny", "countries": ["DEU"]}]},
+            'access[0].countries[0]: "DEU" is not a country\'s code of two letters, like DE',
+        ),
+        (
+            {"access": [{"action": "deny", "countries": ["ß1"]}]},
+            'access[0].countries[0]: "ß1" is not a country\'s code of two letters, like DE',
+        ),
+        ({"access": [{"action": "deny", "countries": "DE"}]}, "access[0].countries: must be an array, not a string"),
+        (
+            {"access": [{"action": "deny", "asns": [0]}]},
+            "access[0].asns[0]: must be an AS number, from 1 to 4294967295",
+        ),
+        (
+            {"access": [{"action": "deny", "asns": [1 << 32]}]},
+            "access[0].asns[0]: must be an AS number, from 1 to 4294967295",
+        ),
+        ({"access": [{"action": "deny", "asns": ["AS1"]}]}, "access[0].asns[0]: must be an integer, not a string"),
+        ({"access": [{"action": "deny", "asns": [True]}]}, "access[0].asns[0]: must be an integer, not a boolean"),
+        ({"access": [{"action": "deny", "lists": [""]}]}, 'access[0].lists[0]: "" is not the name of a file'),
+        (
+            {"access": [{"action": "deny", "lists": ["blocked.txt"]}]},
+            "access[0].lists[0]: /etc/ftp-gateway/blocked.txt: No such file or directory",
+        ),
         ({"access": ["deny"]}, "access[0]: must be a table, not a string"),
         ({"data_ports": {"origin": "20000"}}, "data_ports.public: required key is missing"),
         (
@@ -408,7 +443,7 @@ def test_unknown_keys() -> None:
     ]
     assert mistakes(document(application=[REQUIRED], applications=[], timeouts={})) == (
         "applications: unknown key; did you mean application?",
-        "timeouts: unknown key; the keys here are application, limits, events",
+        "timeouts: unknown key; the keys here are application, limits, geo, events",
     )
 
 
@@ -635,6 +670,108 @@ def test_access_rules_in_their_order() -> None:
         ("allow", ["203.0.113.9/32", "2001:db8::/32"]),
         ("deny", ["203.0.113.0/24", "192.0.2.0/24", "::/0"]),  # an IPv4 client is one on whatever socket
     ]
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A directory with a list, and a database of each kind."""
+    (tmp_path / "blocked.txt").write_text("203.0.113.0/24\n")
+    country_database(tmp_path / "country.mmdb", {"203.0.113.0/24": "DE"})
+    asn_database(tmp_path / "asn.mmdb", {"203.0.113.0/24": 64496})
+    return tmp_path
+
+
+GEO = {"country": "country.mmdb", "asn": "asn.mmdb"}
+
+
+def test_access_rules_of_all_kinds(directory: Path) -> None:
+    rule = {
+        "action": "deny",
+        "networks": ["203.0.113.9"],
+        "countries": ["cn", "De"],
+        "asns": [1, 4294967295],
+        "lists": ["blocked.txt", "/dev/null"],
+    }
+    found = parse(document(application=[REQUIRED | {"access": [rule]}], geo=GEO), directory)
+    assert found.geo == Geo(str(directory / "country.mmdb"), str(directory / "asn.mmdb"))
+    [read] = found.applications[0].access
+    assert (read.countries, read.asns) == (("CN", "DE"), (1, 4294967295))
+    assert read.lists == (str(directory / "blocked.txt"), "/dev/null")
+
+
+def test_mistakes_in_the_files_of_access_rules(directory: Path) -> None:
+    """Each is told where a file is named, together with those of other keys."""
+    (directory / "bad.txt").write_text("\n# x\n203.0.113.0/24\nexample.com\n203.0.113.0/33\n")
+    (directory / "bad.mmdb").write_text("x")
+    rules: list[dict[str, object]] = [
+        {"action": "deny", "lists": ["blocked.txt", "bad.txt"], "networks": ["x"]},
+        {"action": "deny", "lists": ["bad.txt"], "countries": ["x"], "asns": [1]},
+        {"action": "never", "lists": [5, "bad.txt"]},
+    ]
+    applications = [REQUIRED | {"access": rules}, {"name": "other", "access": [rules[0] | {"networks": []}]}]
+    text = document(application=applications, geo={"country": "bad.mmdb", "asn": "missing.mmdb"})
+    with pytest.raises(ConfigError) as raised:
+        parse(text, directory)
+    line = f'{directory}/bad.txt:4: "example.com" is not a network like 192.0.2.0/24 or 2001:db8::/32'
+    assert [one for one in raised.value.mistakes if "required" not in one] == [
+        'application[0].access[0].networks[0]: "x" is not a network like 192.0.2.0/24 or 2001:db8::/32',
+        'application[0].access[1].countries[0]: "x" is not a country\'s code of two letters, like DE',
+        'application[0].access[2].action: must be "allow" or "deny", not "never"',
+        "application[0].access[2].lists[0]: must be a string, not an integer",
+        f"application[0].access[0].lists[1]: {line}",
+        f"application[0].access[1].lists[0]: {line}",
+        f"application[1].access[0].lists[1]: {line}",
+        f"geo.country: {directory}/bad.mmdb is not a database in MaxMind's format",
+        f"geo.asn: {directory}/missing.mmdb: No such file or directory",
+    ]
+
+
+def test_databases_that_are_mixed_up(directory: Path) -> None:
+    text = document(application=[REQUIRED], geo={"country": "asn.mmdb", "asn": "country.mmdb"})
+    with pytest.raises(ConfigError) as raised:
+        parse(text, directory)
+    assert raised.value.mistakes == (
+        f"geo.country: {directory}/asn.mmdb is a database without countries",
+        f"geo.asn: {directory}/country.mmdb is a database without AS numbers",
+    )
+
+
+@pytest.mark.parametrize(
+    ("geo", "mistake"),
+    [
+        (5, "geo: must be a table, not an integer"),
+        ({"country": 5}, "geo.country: must be a string, not an integer"),
+        ({"countries": "x"}, "geo.countries: unknown key; did you mean country?"),
+    ],
+)
+def test_a_rule_does_not_miss_a_database_that_cannot_be_read(geo: object, mistake: str, directory: Path) -> None:
+    rule = {"action": "deny", "countries": ["DE"]}
+    found = mistakes(document(application=[REQUIRED | {"access": [rule]}], geo=geo))
+    assert found[0] == mistake
+    assert found[1:] == (
+        ("application[0].access[0].countries: needs geo.country",) if "countries:" in mistake else ()
+    )
+
+
+def test_a_list_is_read_once_however_often_it_is_named(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads, network = [], lists._network
+
+    def noted(entry: str) -> tuple[int, int, int]:
+        reads.append(entry)
+        return network(entry)
+
+    monkeypatch.setattr(lists, "_network", noted)
+    rule = {"action": "deny", "lists": ["blocked.txt", "./blocked.txt"]}
+    text = document(application=[REQUIRED | {"access": [rule] * 9}])
+    for _ in range(2):
+        parse(text, directory)
+    assert reads == ["203.0.113.0/24"]
+    (directory / "blocked.txt").write_text("everyone")
+    with pytest.raises(ConfigError) as raised:
+        parse(text, directory)
+    assert len(raised.value.mistakes) == 18
+    assert reads == ["203.0.113.0/24", "everyone"]
+    LISTS.forget_unused()
 
 
 def test_limits() -> None:
@@ -891,6 +1028,7 @@ def test_reference() -> None:
         "application.proxy_protocol",
         "application.access",
         "limits",
+        "geo",
         "events",
     ]
     assert all(entry.doc for section in sections.values() for entry in section.entries)

@@ -19,6 +19,7 @@ ELSEWHERE = {
     "applications/building": JOINS,
     "applications/listening": SOCKETS,
     "applications/registry": "tests/reactor tests it, in the reactor and in Deferreds",
+    "config/access": CONFIG,
     "config/checks": CONFIG,
     "config/keys": CONFIG,
     "config/reading": CONFIG,

@@ -5,10 +5,13 @@ from ipaddress import ip_address, ip_network
 import attrs
 import pytest
 
-from gateway.guard.access import AccessRules, NetworkRule
+from gateway.guard.access import AccessRules, Rule
+from gateway.guard.access_files import AccessFile
 from gateway.guard.admission import NOTES_PER_MINUTE, WORDS, AdmissionLimits, Guard, Known, Reason
 from gateway.guard.counts import Counts
+from gateway.guard.lists import NetworkList
 from gateway.guard.logins import LoginLimits
+from gateway.guard.places import Place
 
 A, B, C = (ip_address(f"203.0.113.{number}") for number in (1, 2, 3))
 NONE = AdmissionLimits(0, 0, 0, 0, LoginLimits(0, 0.0, 0.0))
@@ -54,7 +57,7 @@ def test_without_rules_and_limits_everyone_is_let_in(clock: Clock) -> None:
 
 
 def test_who_is_denied(clock: Clock) -> None:
-    rules = AccessRules.of([NetworkRule(True, (ip_network("203.0.113.1"),))])
+    rules = AccessRules.of([Rule(True, (ip_network("203.0.113.1"),))])
     refusal = guard(clock, access=rules).admit(A)
     assert refusal is not None
     assert (refusal.reason, refusal.network) == (Reason.ACCESS, "203.0.113.1/32")
@@ -65,9 +68,18 @@ def test_who_is_denied(clock: Clock) -> None:
 
 
 def test_who_is_denied_takes_up_nothing(clock: Clock) -> None:
-    rules = AccessRules.of([NetworkRule(True, (ip_network("203.0.113.1"),))])
+    rules = AccessRules.of([Rule(True, (ip_network("203.0.113.1"),))])
     door = guard(clock, access=rules, sessions=1)
     assert reasons(door, A, A, B) == [Reason.ACCESS, Reason.ACCESS, None]
+
+
+def test_a_client_is_denied_by_its_place_or_by_a_list(clock: Clock) -> None:
+    file = AccessFile("blocked.txt", NetworkList.of(["203.0.113.2"], "blocked.txt"))
+    door = guard(clock, access=AccessRules.of([Rule(True, countries=("DE",)), Rule(True, lists=(file,))]))
+    by_place, by_list = door.admit(A, Place("DE")), door.admit(B, Place("FR"))
+    assert by_place is not None and (by_place.reason, by_place.network, by_place.list) == (Reason.ACCESS, None, None)
+    assert by_list is not None and (by_list.network, by_list.list) == ("203.0.113.2/32", "blocked.txt")
+    assert door.admit(A, Place("FR")) is None
 
 
 def test_sessions_of_an_application(clock: Clock) -> None:

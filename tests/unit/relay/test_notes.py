@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 import pytest
 
+from gateway.guard.places import Place
 from gateway.observe.records import Connected, Disconnected, EventsWithheld, OriginError, Record
 from gateway.relay import notes
 from gateway.relay.notes import Notes
@@ -29,11 +30,16 @@ def test_events_of_one_name_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(notes, "MAX_EVENTS", 2)
     book = Book()
     session = book.notes()
-    session.connected("192.0.2.1")
+    session.connected("192.0.2.1", Place("DE", 64496))
     for number in range(5):
         session(OriginError(str(number)))
     session.disconnected("quit", None, 0, 0, 0)
-    expected = [Connected("192.0.2.1"), OriginError("0"), OriginError("1"), EventsWithheld("originError")]
+    expected = [
+        Connected("192.0.2.1", "DE", 64496),
+        OriginError("0"),
+        OriginError("1"),
+        EventsWithheld("originError"),
+    ]
     assert book.noted[:-1] == expected
     assert isinstance(book.noted[-1], Disconnected)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from gateway.tls.cache import FileCache
+from gateway.files import FileCache
 
 
 @attrs.frozen(eq=False)

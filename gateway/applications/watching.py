@@ -1,0 +1,137 @@
+"""The watch over the files that access rules use: each is looked at every few seconds, and read again if it changed.
+
+A look happens in a thread, since a file system may hang. A file that cannot be used changes nothing: what was read
+before still holds.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from gateway.applications.building import CannotStart
+from gateway.files import State, state
+from gateway.guard.access_files import AccessFile, AccessFileError, FileKind
+from gateway.guard.places import Database
+from gateway.net.reactor import Reactor
+from gateway.observe.records import AccessFileRead, AccessFileRefused, Note
+from gateway.threads import in_own_thread
+
+INTERVAL = 10.0  # seconds between two looks at a file
+
+_log = Logger("gateway")
+
+
+@attrs.frozen(eq=False)
+class Look:
+    """The outcome of a look at a file.
+
+    :param state: the file's state; None where the file cannot be looked at.
+    :param content: what was read; None where the file cannot be used.
+    :param reason: why it cannot be used; else None.
+    """
+
+    state: State | None
+    content: Any = attrs.field(repr=False)
+    reason: str | None
+
+
+def look(kind: FileKind[Any], path: str, before: Look | None) -> Look:
+    """Looks at a file. It may block.
+
+    :param before: the last look; the same object is returned if nothing has changed.
+    """
+    try:
+        now = state([Path(path)])
+    except OSError as error:
+        reason = f"{path}: {error.strerror}"
+        if before is not None and before.state is None and before.reason == reason:
+            return before
+        return Look(None, None, reason)
+    if before is not None and before.state == now:
+        return before
+    try:
+        return Look(now, kind.read(path), None)
+    except AccessFileError as error:
+        return Look(now, None, str(error))
+
+
+@attrs.define(eq=False)
+class Watch:
+    """The watch over one file.
+
+    :param file: the file with the content that holds now.
+    :param last: the last look at it.
+    :param note: writes an event down.
+    """
+
+    kind: FileKind[Any]
+    file: AccessFile[Any]
+    last: Look = attrs.field(repr=False)
+    note: Note = attrs.field(repr=False)
+    _loop: LoopingCall | None = attrs.field(default=None, init=False, repr=False)
+
+    @classmethod
+    def of(cls, kind: FileKind[Any], path: str, note: Note) -> Watch:
+        """Reads the file for the first time. It may block.
+
+        :raises CannotStart: where the file cannot be used.
+        """
+        first = look(kind, path, None)
+        if first.reason is not None:
+            raise CannotStart(first.reason)
+        return cls(kind, AccessFile(path, first.content), first, note)
+
+    def look(self) -> Look:
+        """Looks at the file; changes nothing, and may block."""
+        return look(self.kind, self.file.path, self.last)
+
+    def start(self, reactor: Reactor) -> None:
+        """Looks at the file every few seconds, and never twice at the same time."""
+        self._loop = LoopingCall(self._look, reactor)
+        self._loop.clock = reactor
+        self._loop.start(INTERVAL, now=False)
+
+    def stop(self) -> None:
+        """Looks no more."""
+        if self._loop is not None:
+            self._loop.stop()
+            self._loop = None
+
+    def take(self, before: Look, now: Look) -> None:
+        """Takes what a look found, and writes it down; unless another look came between, which knows better.
+
+        :param before: the last look when this one began.
+        """
+        if now is before or before is not self.last:
+            return
+        self.last = now
+        if now.reason is not None:
+            self.note(AccessFileRefused(self.file.path, now.reason))
+        elif before.reason is not None or now.content is not self.file.content:
+            self.file.content = now.content
+            self.note(_read(self.file))
+
+    def _look(self, reactor: Reactor) -> Deferred[None]:
+        before = self.last
+
+        def looked(now: Look) -> None:
+            if self._loop is not None:
+                self.take(before, now)
+
+        def failed(failure: Failure) -> None:  # a mistake of ours: the next look may do better
+            _log.failure("a look at {path} failed", failure, path=self.file.path)
+
+        return in_own_thread(reactor, self.look).addCallback(looked).addErrback(failed)
+
+
+def _read(file: AccessFile[Any]) -> AccessFileRead:
+    if isinstance(file.content, Database):
+        return AccessFileRead(file.path, built=file.content.built)
+    return AccessFileRead(file.path, networks=len(file.content))

@@ -1,0 +1,117 @@
+"""The place of a client: its country and its AS number, from databases in MaxMind's format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import attrs
+
+from gateway.addresses import Address
+from gateway.guard.access_files import AccessFile, AccessFileError, FileKind
+
+if TYPE_CHECKING:
+    from maxminddb import Reader
+
+T = TypeVar("T")
+
+# The entries of a new database that are looked through for one that names a country, or an AS number.
+PROBED = 1000
+
+
+@attrs.frozen
+class Place:
+    """The place of a client.
+
+    :param country: its country by ISO 3166-1, two letters; None where it is unknown.
+    :param asn: the number of its autonomous system; None where it is unknown.
+    """
+
+    country: str | None = None
+    asn: int | None = None
+
+
+UNKNOWN = Place()
+
+
+@attrs.frozen(eq=False)
+class Database(Generic[T]):
+    """A database of what is known of addresses.
+
+    :param built: the day on which it was made, as ISO 8601 writes it.
+    """
+
+    _reader: Reader = attrs.field(repr=False)
+    _pick: Callable[[Any], T | None] = attrs.field(repr=False)
+    built: str
+
+    def of(self, address: Address) -> T | None:
+        """The country or the AS number of an address; None where it is unknown."""
+        try:
+            return self._pick(self._reader.get(address))
+        except Exception:  # no IPv6 in the database; or bytes that are damaged, where anything may be raised
+            return None
+
+
+@attrs.frozen
+class Places:
+    """The databases of the gateway.
+
+    :param countries: the database of countries; None where none is configured.
+    :param asns: the database of AS numbers; None where none is configured.
+    """
+
+    countries: AccessFile[Database[str]] | None = None
+    asns: AccessFile[Database[int]] | None = None
+
+    def of(self, address: Address) -> Place:
+        """The place of a client."""
+        return Place(
+            None if self.countries is None else self.countries.content.of(address),
+            None if self.asns is None else self.asns.content.of(address),
+        )
+
+
+def _country(entry: Any) -> str | None:
+    """The country in an entry of MaxMind's and DB-IP's databases, or of IPinfo's."""
+    match entry:
+        case {"country": {"iso_code": str(code)}} | {"registered_country": {"iso_code": str(code)}}:
+            return code
+        case {"country_code": str(code)} | {"country": str(code)} if len(code) == 2:
+            return code
+    return None
+
+
+def _asn(entry: Any) -> int | None:
+    """The AS number in an entry of MaxMind's and DB-IP's databases, or of IPinfo's."""
+    match entry:
+        case {"autonomous_system_number": int(number)}:
+            return number
+        case {"asn": str(text)} if text.startswith("AS") and text[2:].isdecimal():
+            return int(text[2:])
+    return None
+
+
+def _read(path: str, kept: str, pick: Callable[[Any], T | None]) -> Database[T]:
+    import maxminddb  # only where there is a database
+
+    try:
+        # Not mapped: a file that is cut while it is mapped kills the process with SIGBUS.
+        reader = maxminddb.open_database(path, maxminddb.MODE_MEMORY)
+        built = datetime.fromtimestamp(reader.metadata().build_epoch, UTC).date().isoformat()
+        database = Database(reader, pick, built)
+        known = any(pick(entry) is not None for _, entry in islice(reader, PROBED))
+    except OSError:
+        raise
+    except Exception:  # damaged bytes raise anything
+        raise AccessFileError(f"{path} is not a database in MaxMind's format") from None
+    if not known:
+        raise AccessFileError(f"{path} is a database without {kept}")
+    return database
+
+
+COUNTRIES = FileKind(partial(_read, kept="countries", pick=_country))
+ASNS = FileKind(partial(_read, kept="AS numbers", pick=_asn))
