@@ -195,6 +195,7 @@ _EVENTS: tuple[tuple[str, Callable[..., on.Event]], ...] = (
     ("data delivered to (.*)", lambda side: on.DataDelivered(Towards(side))),
     ("data ended", on.DataEnded),
     ("data ended, insecure", lambda: on.DataEnded(insecure=True)),
+    ("data ended, no transfer command", lambda: on.DataEnded(expired=True)),
     ("failed login counted", lambda: on.FailedLoginCounted(last=False)),
     ("failed login counted, the last", lambda: on.FailedLoginCounted(last=True)),
     ("client secured", on.ClientSecured),
