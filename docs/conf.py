@@ -5,7 +5,7 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 
 from gateway.applications import watching
-from gateway.data import pump
+from gateway.data import candidates, pump
 from gateway.ftp import streams
 from gateway.guard import clients
 from gateway.net import proxy_header as proxy
@@ -47,6 +47,8 @@ _limits = {
     "max-reply-line": streams.MAX_REPLY_LINE,
     "max-reply-lines": streams.MAX_REPLY_LINES,
     "max-reply": streams.MAX_REPLY,
+    "max-candidates": candidates.MAX_CANDIDATES,
+    "silence": f"{candidates.SILENCE:g}",
     "proxy-deadline": f"{proxy.DEADLINE:g}",
     "watch-interval": f"{watching.INTERVAL:g}",
     "exposure": 1.6,  # tests/docs/test_units.py compares it with the unit

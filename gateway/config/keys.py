@@ -113,7 +113,10 @@ class Timeouts:
     )
     data_accept: Seconds = field(
         default=30.0,
-        metadata={"doc": "Time from the 227 or 229 reply to the client's data connection."},
+        metadata={
+            "doc": "Time from the 227 or 229 reply to the client's data connection and, where the gateway ends TLS, "
+            "to its transfer command."
+        },
     )
     data_stall: Seconds = field(
         default=300.0,

@@ -64,6 +64,12 @@ def _needs(path: str, tls: Mapping[str, Any], mode: TlsMode) -> Iterator[str]:
 
 def advice(path: str, tls: Tls) -> Iterator[str]:
     """The settings that are no mistake but may not be meant, as `path: text`."""
+    if tls.mode is TlsMode.PASSTHROUGH:
+        yield (
+            f"{path}.mode: whoever gets a 234 from the origin, even without a login, can take other clients' data "
+            "connections unless the origin checks that each resumes the TLS session of its own control connection; "
+            "end TLS at the gateway, or make sure that the origin checks it"
+        )
     for key, chain, private in (
         ("certificate", tls.certificate, tls.key),
         ("origin_certificate", tls.origin_certificate, tls.origin_key),

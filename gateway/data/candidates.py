@@ -1,4 +1,10 @@
-"""The candidates at a data port: the connections that may be the client's, their handshakes, their deadline."""
+"""The candidates at a data port: the connections that may be the client's, their handshakes, their deadlines.
+
+Until the transfer begins they are held, and most clients send nothing before the 150. Then their handshakes begin: a
+candidate that is silent for too long is turned away. There are few at a time: of all but the first, the one that has
+been silent longest gives way to a new one. The first keeps its place, since it is the client's as a rule; otherwise
+latecomers could push the client aside, and without TLS even take its data.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +20,10 @@ from gateway.machine import Machine
 from gateway.net.leg import Leg
 from gateway.net.tls_leg import Handshake, TLSLeg
 
-_MAX_CANDIDATES = 4  # connections that have not yet shown whether they are the client's
+SILENCE = 5.0  # seconds in which a candidate has to send something once its handshake has begun
+
+MAX_CANDIDATES = 4  # connections that have not yet shown whether they are the client's
+_GAVE_WAY = "gave way to a newer connection"
 _NO_HANDSHAKE = "no TLS handshake in time"
 
 
@@ -31,10 +40,35 @@ class Host(Protocol):
         """Called when a connection from the client's address was turned away."""
 
     def client_missing(self, ending: Ending, reason: str = "") -> None:
-        """Called when the client did not come, or no connection was the client's."""
+        """Called when the client or its transfer command did not come, or no connection was the client's."""
 
     def failed(self) -> None:
         """Called when an exception was raised while a candidate was served."""
+
+
+@attrs.define(eq=False)
+class _Candidate:
+    """A connection that may be the client's.
+
+    :param heard: the time when it came, its handshake began, or its last bytes came.
+    :param silence: runs out where it sends nothing in its handshake.
+    """
+
+    leg: Leg = attrs.field(repr=False)
+    address: Address
+    heard: float
+    silence: IDelayedCall | None = attrs.field(default=None, init=False, repr=False)
+
+    def reset(self) -> None:
+        """Turns the connection away."""
+        self.rest()
+        self.leg.reset()
+
+    def rest(self) -> None:
+        """Waits for no more bytes."""
+        if self.silence is not None and self.silence.active():
+            self.silence.cancel()
+        self.silence = None
 
 
 @attrs.define(eq=False)
@@ -42,7 +76,7 @@ class Candidates:
     """The connections from the client's address; the first that proves to be the client's is its data connection.
 
     :param host: is told nothing any more after ``close``.
-    :param timeout: the seconds for the client to come and to be known.
+    :param timeout: the seconds for the transfer to begin, and then for the client to come and to be known.
     :param is_held: whether candidates are held until ``begin``, the start of the transfer.
     """
 
@@ -52,7 +86,8 @@ class Candidates:
     is_held: bool
     _state: Machine[Client, Cause] = attrs.field(init=False)
     _handshake: Handshake | None = attrs.field(default=None, init=False, repr=False)
-    _all: list[tuple[Leg, Address]] = attrs.field(factory=list, init=False, repr=False)
+    _all: list[_Candidate] = attrs.field(factory=list, init=False, repr=False)
+    _silent: bool = attrs.field(default=False, init=False)  # a candidate was turned away for its silence
     _timer: IDelayedCall | None = attrs.field(default=None, init=False, repr=False)
 
     @_state.default
@@ -73,26 +108,23 @@ class Candidates:
 
     def come(self, leg: Leg, address: Address) -> None:
         """Takes a connection that may be the client's."""
-        if len(self._all) == _MAX_CANDIDATES:
-            leg.reset()
-            self.host.client_refused(address, "too many connections at once")
-            return
-        self._all.append((leg, address))
+        if len(self._all) == MAX_CANDIDATES:
+            self._turn_away(min(self._all[1:], key=lambda other: other.heard), _GAVE_WAY)
+        candidate = _Candidate(leg, address, self.reactor.seconds())
+        self._all.append(candidate)
         self._state.move(Cause.CAME)
         self.host.client_came()
-        if self._state.state is Client.ARRIVED:
-            self._stop_timer()
-        elif self._state.state is Client.SOUGHT:
-            self._greet(leg, address)
+        if self._state.state is Client.SOUGHT:
+            self._greet(candidate)
 
     def begin(self, handshake: Handshake | None) -> None:
         """Lets the held connections show, by this handshake, whether they are the client's."""
         self._state.move(Cause.BEGIN)
         self._handshake = handshake
         self.wait()
-        for leg, address in tuple(self._all):
+        for candidate in tuple(self._all):
             if self._state.state is Client.SOUGHT:
-                self._greet(leg, address)
+                self._greet(candidate)
 
     def close(self) -> None:
         """Turns every connection away, and awaits none any more."""
@@ -101,44 +133,63 @@ class Candidates:
         self._reset_all()
         del self.host  # the host holds these candidates
 
-    def _greet(self, leg: Leg, address: Address) -> None:
+    def _greet(self, candidate: _Candidate) -> None:
         if self._handshake is None:
-            self._know(leg, address)
+            self._know(candidate)
             return
-        secure = TLSLeg(leg.reactor, leg.hand_over(), handshake=self._handshake)
+        leg = candidate.leg
+        candidate.leg = secure = TLSLeg(leg.reactor, leg.hand_over(), handshake=self._handshake)
         secure.failed = self.host.failed
-        self._all[self._all.index((leg, address))] = (secure, address)
-        secure.secure(lambda failure: self._greeted(secure, address, failure))
+        candidate.silence = self.reactor.callLater(SILENCE, self._silent_for_long, candidate)
+        self._heard(candidate)
+        secure.secure(lambda failure: self._greeted(candidate, failure), lambda: self._heard(candidate))
 
-    def _greeted(self, leg: Leg, address: Address, failure: str | None) -> None:
+    def _heard(self, candidate: _Candidate) -> None:
+        candidate.heard = self.reactor.seconds()
+        if candidate.silence is not None:
+            candidate.silence.reset(SILENCE)
+
+    def _greeted(self, candidate: _Candidate, failure: str | None) -> None:
         if failure is None:
-            self._know(leg, address)
+            self._know(candidate)
             return
-        self._all.remove((leg, address))
-        leg.reset()
-        self.host.client_refused(address, failure)
+        self._turn_away(candidate, failure)
         if not self._all:
             self.host.client_missing(Ending.CLIENT_TLS, failure)
 
-    def _know(self, leg: Leg, address: Address) -> None:
+    def _know(self, candidate: _Candidate) -> None:
         self._state.move(Cause.KNOWN)
         self._stop_timer()
-        self._all.remove((leg, address))
+        candidate.rest()
+        self._all.remove(candidate)
         self._reset_all()
-        self.host.client_known(leg, address)
+        self.host.client_known(candidate.leg, candidate.address)
+
+    def _silent_for_long(self, candidate: _Candidate) -> None:
+        # Anybody at the client's address can be silent: the client itself may still come.
+        self._silent = True
+        self._turn_away(candidate, _NO_HANDSHAKE)
+
+    def _turn_away(self, candidate: _Candidate, reason: str) -> None:
+        self._all.remove(candidate)
+        candidate.reset()
+        self.host.client_refused(candidate.address, reason)
 
     def _late(self) -> None:
         self._timer = None
-        if not self._all:
-            self.host.client_missing(Ending.NO_CLIENT)
+        if self._state.state is Client.ARRIVED:
+            self.host.client_missing(Ending.NO_TRANSFER)
             return
-        for _, address in self._all:
-            self.host.client_refused(address, _NO_HANDSHAKE)
-        self.host.client_missing(Ending.CLIENT_TLS, _NO_HANDSHAKE)
+        for candidate in self._all:
+            self.host.client_refused(candidate.address, _NO_HANDSHAKE)
+        if self._all or self._silent:
+            self.host.client_missing(Ending.CLIENT_TLS, _NO_HANDSHAKE)
+        else:
+            self.host.client_missing(Ending.NO_CLIENT)
 
     def _reset_all(self) -> None:
-        for leg, _ in self._all:
-            leg.reset()
+        for candidate in self._all:
+            candidate.reset()
         self._all.clear()
 
     def _stop_timer(self) -> None:

@@ -198,7 +198,7 @@ class DataChannel:
         self.owner.data_refused(self, address, reason)
 
     def client_missing(self, ending: Ending, reason: str = "") -> None:
-        """Called when the client did not come, or no connection was the client's."""
+        """Called when the client or its transfer command did not come, or no connection was the client's."""
         self._end(ending, reason)
 
     # The origin's side

@@ -39,7 +39,10 @@ class Guest(Protocol):
 
     @property
     def lasting(self) -> bool:
-        """Whether it awaits any number of connections, namely all that no other guest of the port awaits."""
+        """Whether it awaits any number of connections, namely all that no other guest of the port awaits.
+
+        While the origin has yet to accept for another guest, it gets none.
+        """
 
     @property
     def spoke(self) -> float:
@@ -86,7 +89,7 @@ class Ports(Protocol):
 
 
 def _confusable(one: Guest, other: Guest) -> bool:
-    if one.lasting or other.lasting:
+    if other.lasting:
         return False
     if one.peers is None or other.peers is None:
         return True
@@ -164,7 +167,7 @@ class _Port:
 
     def _admit(self) -> None:
         for guest in self.queue.copy():
-            if not any(_confusable(guest, other) for other in self.guests):
+            if guest.lasting or not any(_confusable(guest, other) for other in self.guests):
                 self.queue.remove(guest)
                 self.guests.append(guest)
                 guest.listening()
@@ -227,7 +230,10 @@ class _Port:
         self.guests[0].header_refused(proxy, reason)
 
     def _lead(self, connection: Connection, address: Address) -> None:
-        for guest in sorted(self.guests, key=lambda guest: (guest.lasting, guest.busy, -guest.spoke)):
+        # The origin has not accepted for that guest yet: it would take a lasting guest's connection for the guest's.
+        awaited = any(not guest.lasting and not guest.dialled for guest in self.guests)
+        welcoming = [guest for guest in self.guests if not (awaited and guest.lasting)]
+        for guest in sorted(welcoming, key=lambda guest: (guest.lasting, guest.busy, -guest.spoke)):
             if guest.peers is None or address in guest.peers:
                 guest.accepted(connection, address)
                 return

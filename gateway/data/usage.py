@@ -16,6 +16,7 @@ class Ending(enum.Enum):
     CLIENT_RESET = "client reset"
     ORIGIN_RESET = "origin reset"
     NO_CLIENT = "client did not come"
+    NO_TRANSFER = "no transfer command in time"
     PORT_UNAVAILABLE = "port unavailable"
     TOO_MANY_PORTS = "too many data ports"
     CLIENT_TLS = "client's TLS failed"

@@ -11,7 +11,7 @@ from OpenSSL import SSL
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from gateway.net.leg import Leg
+from gateway.net.leg import Leg, nothing
 from gateway.tls.errors import reason
 
 _log = Logger("gateway")
@@ -63,8 +63,11 @@ class TLSLeg(Leg):
         Leg.__attrs_post_init__(self)
         self.connection = self.handshake.wrap(self.socket)
 
-    def secure(self, done: Callable[[str | None], None]) -> None:
-        """Shakes hands; ``done`` is called once: with the reason of the failure, or None."""
+    def secure(self, done: Callable[[str | None], None], heard: Callable[[], None] = nothing) -> None:
+        """Shakes hands; ``done`` is called once: with the reason of the failure, or None.
+
+        :param heard: called whenever bytes of the peer's came.
+        """
 
         def go_on() -> None:
             try:
@@ -82,7 +85,11 @@ class TLSLeg(Leg):
                 self._handshaking = False
                 done(self.handshake.check(self.connection))
 
-        self.readable = self.writable = go_on
+        def read() -> None:
+            heard()
+            go_on()
+
+        self.readable, self.writable = read, go_on
         self.broken = lambda: done(_LOST)
         go_on()
 

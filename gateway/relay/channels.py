@@ -213,7 +213,8 @@ class Channels:
             self._newest = None
         self._write_down(channel.route, usage)
         if newest:
-            self.session.tell(on.DataEnded(usage.ending is Ending.CLIENT_TLS))
+            ending = usage.ending
+            self.session.tell(on.DataEnded(ending is Ending.CLIENT_TLS, ending is Ending.NO_TRANSFER))
         else:
             self.session.channel_gone()
 

@@ -20,7 +20,7 @@ from gateway.session.actions import Actions, Outcome
 from gateway.session.client_tls import STARTING, ClientTLS
 from gateway.session.effects import Effect, asks_for_no_port, effect_of
 from gateway.session.endings import STOPPING, TOO_MANY_LOGINS, UNAVAILABLE, end, injected, origin_error, send
-from gateway.session.events import Deadline, Towards
+from gateway.session.events import DataEnded, Deadline, Towards
 from gateway.session.exchanges import Exchange, Exchanges, may_stand_beside
 from gateway.session.login import ATTEMPTS, LoginState
 from gateway.session.policy import NOT_UNDERSTOOD
@@ -266,9 +266,9 @@ class Conversation:
         """Called when one direction of the data is complete."""
         return self._completed(self.transfers.delivered(towards))
 
-    def data_ended(self, insecure: bool) -> Actions:
+    def data_ended(self, event: DataEnded) -> Actions:
         """Called when the data channel is gone."""
-        return self._completed(self.transfers.ended(insecure)) + self.rest()
+        return self._completed(self.transfers.ended(event)) + self.rest()
 
     def _completed(self, step: tuple[Actions, Reply | None]) -> Actions:
         actions, answer = step

@@ -170,9 +170,11 @@ class DataEnded:
     """The data channel is gone, or could not be set up.
 
     :param insecure: whether the client's TLS on it failed.
+    :param expired: whether a connection came, but no transfer command in time.
     """
 
     insecure: bool = False
+    expired: bool = False
 
 
 @attrs.frozen

@@ -236,7 +236,7 @@ _TAKES: Mapping[Phase, _Takes] = {
         on.DataListening: lambda judge, event: judge._conversation.data_listening(event.host),
         on.DataConnected: lambda judge, event: judge._conversation.data_connected(),
         on.DataDelivered: lambda judge, event: judge._conversation.data_delivered(event.towards),
-        on.DataEnded: lambda judge, event: judge._conversation.data_ended(event.insecure),
+        on.DataEnded: lambda judge, event: judge._conversation.data_ended(event),
         on.OriginLost: lambda judge, event: judge._conversation.origin_lost(),
         on.Draining: lambda judge, event: judge._conversation.drains(),
     },

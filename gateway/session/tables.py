@@ -22,6 +22,7 @@ class Cause(Name):
     DIAL = "transfer command: dial the origin's port"
     DIALLED = "origin's port accepted"
     DATA_ENDED = "data channel ended"
+    EXPIRED = "no transfer command in time"
     HOLD = "transfer command, port not dialled"
     SEND = "transfer command sent"
     PRELIMINARY = "1yz"
@@ -57,7 +58,7 @@ class Data(Name):
     DIALLING = "dialling the origin"
     CONNECTED = "connected to the origin"
     ENDED = "ended"
-    FAILED = "ended before the origin accepted"
+    FAILED = "ended: a transfer command gets 425"
 
 
 class Transfer(Name):
@@ -100,6 +101,7 @@ DATA: Mapping[tuple[Data, Cause], Data] = {
     (Data.LISTENING, Cause.DONE): Data.NONE,
     (Data.DIALLING, Cause.DIALLED): Data.CONNECTED,
     (Data.DIALLING, Cause.DATA_ENDED): Data.FAILED,
+    **{(data, Cause.EXPIRED): Data.FAILED for data in (Data.LISTENING, Data.DIALLING, Data.CONNECTED)},
     (Data.CONNECTED, Cause.DATA_ENDED): Data.ENDED,
     (Data.CONNECTED, Cause.DONE): Data.NONE,
     (Data.ENDED, Cause.DONE): Data.NONE,

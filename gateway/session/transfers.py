@@ -15,7 +15,7 @@ from gateway.observe.records import DataPortOutOfRange, OriginError, Record, Too
 from gateway.session import actions as do
 from gateway.session.actions import Actions
 from gateway.session.client_tls import ClientTLS
-from gateway.session.events import Towards
+from gateway.session.events import DataEnded, Towards
 from gateway.session.exchanges import Exchange
 from gateway.session.tables import DATA, TRANSFER, Cause, Data, Transfer
 
@@ -165,14 +165,11 @@ class Transfers:
         self._delivered |= {towards}
         return self._settle() if self.completing and self._whole else ([], None)
 
-    def ended(self, insecure: bool) -> tuple[Actions, Reply | None]:
-        """Called when the data channel is gone; gives the reply that waited for it, if any.
-
-        :param insecure: whether the client's TLS on it failed.
-        """
-        self._insecure = insecure
+    def ended(self, event: DataEnded) -> tuple[Actions, Reply | None]:
+        """Called when the data channel is gone; gives the reply that waited for it, if any."""
+        self._insecure = event.insecure
         opening = self._data.state is Data.OPENING
-        self._data.move(Cause.DATA_ENDED)
+        self._data.move(Cause.EXPIRED if event.expired else Cause.DATA_ENDED)
         if opening:
             self._announcement = None
             return [], NO_DATA_PORT

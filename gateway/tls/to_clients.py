@@ -61,6 +61,7 @@ class SessionTLS:
     def accept(self, client: socket.socket) -> SSL.Connection:
         """A TLS connection with a client, control or data; its handshake has not begun."""
         connection = SSL.Connection(self._first, client)
+        one_record_a_call(connection)
         connection.set_accept_state()
         return connection
 
@@ -96,6 +97,15 @@ def _select(connection: SSL.Connection, offered: list[bytes]) -> bytes:
     if _FTP not in offered:
         raise SSL.Error([("", "", "the client's ALPN does not offer ftp")])  # in the form of OpenSSL's own errors
     return _FTP
+
+
+def one_record_a_call(connection: SSL.Connection) -> None:
+    """Has a call that reads return behind each message of TLS itself, such as a KeyUpdate, even if more are there.
+
+    Otherwise a peer that sends them without end holds the whole process in one call, as pyOpenSSL has it by default.
+    There is no function for this, so it calls OpenSSL as `resumed` does.
+    """
+    SSL._lib.SSL_clear_mode(connection._ssl, SSL._lib.SSL_MODE_AUTO_RETRY)  # type: ignore[attr-defined]
 
 
 def resumed(connection: SSL.Connection) -> bool:

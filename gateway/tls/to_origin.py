@@ -12,7 +12,7 @@ from service_identity.pyopenssl import verify_hostname, verify_ip_address
 
 from gateway.addresses import is_address
 from gateway.tls.certificates import Certificate
-from gateway.tls.to_clients import PARTIAL_WRITE, VERSIONS
+from gateway.tls.to_clients import PARTIAL_WRITE, VERSIONS, one_record_a_call
 
 # OpenSSL's numbers in words (openssl-verification-options(1)): the common ones, for the operator.
 _REASONS = {
@@ -61,6 +61,7 @@ class OriginTLS:
     def connection(self, origin: socket.socket) -> SSL.Connection:
         """A new connection to the origin; its handshake has not begun."""
         connection = SSL.Connection(self._context, origin)
+        one_record_a_call(connection)
         if self.server_name is not None:
             connection.set_tlsext_host_name(self.server_name.encode("ascii"))
         connection.set_connect_state()

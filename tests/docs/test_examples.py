@@ -47,7 +47,10 @@ def test_configuration(place: int, directory: Path) -> None:
         text = text.replace(elsewhere, "")
     if text.startswith("[application."):  # it goes on where the one before it ended
         text = CONFIGURATIONS[place - 1].text + text
-    assert config.warnings(config.parse(text, directory)) == ()
+    warnings = config.warnings(config.parse(text, directory))
+    # The page that has this mode says the same beside it.
+    assert len(warnings) == ('mode = "passthrough"' in text)
+    assert all(warning.startswith("application[0].tls.mode: ") for warning in warnings)
 
 
 def test_the_examples_are_of_one_server() -> None:

@@ -856,9 +856,10 @@ class TestWhoseData:
         data = on.passive()
         strangers = [Stranger.at(on, data.port) for _ in range(3)]
         at_client = on.dial(data.port)
-        assert reset_at_once(on, data.port)
+        strangers.append(Stranger.at(on, data.port))
+        assert was_reset(strangers.pop(1).connection)
         event = on.running.journal.wait("tlsError", side="client data")
-        assert event["reason"] == "too many connections at once"
+        assert event["reason"] == "gave way to a newer connection"
         at_origin = on.begin(b"RETR file", data)
         at_origin.sendall(b"for the client alone")
         at_origin.close()
@@ -1426,6 +1427,22 @@ class TestPassthrough:
         on.running.journal.wait("disconnect")
         for at_client, at_origin in channels:
             self.passes(on, at_client, at_origin)
+
+    def test_it_does_not_reach_the_port_of_a_session_in_the_clear(self, on: Stage) -> None:
+        """The origin would take its connection for the other client's, and send it the file."""
+        plain = on.another(FAR)
+        data = plain.passive(data=DataPort.at(ORIGIN, FEW[0]))
+        assert read_whole(on.dial(data.port)) == b""
+        on.running.journal.wait("strangerRefused", stranger="127.0.0.1", port=data.port)
+        assert data.accept_now() is None
+        at_client = plain.dial(data.port, FAR)
+        at_origin = plain.begin(b"RETR file", data)
+        at_origin.sendall(b"for the client alone")
+        at_origin.close()
+        assert read_whole(at_client) == b"for the client alone"
+        plain.control.say(b"226 Done.")
+        assert plain.client.reply() == b"226 Done."
+        self.passes(on, on.dial(data.port), on.own(data.accept()))  # the port may be its own now
 
     def test_there_is_an_end_to_the_channels(self, on: Stage) -> None:
         with DataPort.at(ORIGIN, FEW[0], backlog=100) as data:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import ftplib
+import socket
+import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,11 +20,13 @@ from tests.kit.gateway import RunningGateway, application, gateway, names, tls_t
 from tests.kit.mistakes import no_mistakes
 from tests.kit.ports import take
 from tests.kit.reactor import in_reactor
-from tests.kit.servers import DAEMONS, EXAMPLE_ADDRESS, SPECTRUM_RECIPE, Daemon, Server, proftpd, vsftpd
+from tests.kit.servers import DAEMONS, EXAMPLE_ADDRESS, SPECTRUM_RECIPE, Daemon, Server, proftpd, pure_ftpd, vsftpd
 from tests.kit.servers.requirements import require
 from tests.kit.sockets import read_all
+from tests.kit.tls import secure_client
 from tests.kit.tls_clients import (
     CLIENTS,
+    FTPS,
     Account,
     Client,
     Ftplib,
@@ -302,3 +306,93 @@ class TestPassthrough:
             with other, logged_in(passthrough.running.address, "PASV", **plain) as ftp:
                 assert ftplib.parse227(ftp.sendcmd("PASV"))[0] == "127.0.0.1" != EXAMPLE_ADDRESS
                 assert ftp.get("file") == content(65536)
+
+
+@contextlib.contextmanager
+def unknown(stack: Stack, source: str) -> Iterator[ssl.SSLSocket]:
+    """The TLS control connection of somebody who has not logged in."""
+    with Conversation(connect(stack.running.address, source)) as client:
+        assert client.reply().startswith(b"220")
+        assert client.ask(b"AUTH TLS").startswith(b"234")
+        client.socket = secure = secure_client(client.socket)
+        assert client.ask(b"NOOP")  # now TLS 1.3 has its tickets
+        yield secure
+
+
+@contextlib.contextmanager
+def contending(ftp: FTPS, source: str) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """A download for which a thief at that address connects first, and the client second."""
+    ftp.voidcmd("TYPE I")
+    _, port = ftp.makepasv()
+    with connect(("127.0.0.1", port), source) as at_thief, connect(("127.0.0.1", port)) as at_client:
+        ftp.putcmd("RETR file")
+        assert ftp.getresp().startswith("150")
+        yield at_thief, at_client
+
+
+def taken(connection: socket.socket, session: ssl.SSLSession | None) -> bytes:
+    """The bytes that arrive on a data connection with TLS."""
+    received = bytearray()
+    with contextlib.suppress(OSError), secure_client(connection, None, session) as data:
+        while chunk := data.recv(65536):
+            received += chunk
+        data.unwrap()
+    return bytes(received)
+
+
+class TestThieves:
+    """Somebody with a 234 but no login dials the data port of another client first, in mode passthrough."""
+
+    @contextlib.contextmanager
+    def passthrough(self, daemon: Daemon, root: Path, **settings: str) -> Iterator[Stack]:
+        (root / "file").write_bytes(content(65536))
+        with (
+            secure(daemon, root, HOST, FEW_PORTS, certificates().server, settings) as server,
+            before(server, "passthrough") as stack,
+        ):
+            yield stack
+
+    @pytest.mark.parametrize("source", ["127.0.0.1", STRANGER])
+    @pytest.mark.parametrize(
+        ("daemon", "offers"),
+        [(proftpd, "no session"), (proftpd, "his own session"), (vsftpd, "no session")],
+        ids=lambda value: getattr(value, "name", value),
+    )
+    def test_an_origin_that_insists_on_the_session_protects_its_data(
+        self, daemon: Daemon, offers: str, source: str, root: Path
+    ) -> None:
+        """The thief gets nothing, and the client is told that it gets nothing either."""
+        with (
+            self.passthrough(daemon, root) as stack,
+            secured(stack.account) as ftp,
+            unknown(stack, source) as thief,
+            contending(ftp, source) as (at_thief, at_client),
+        ):
+            assert taken(at_thief, thief.session if offers == "his own session" else None) == b""
+            with at_client, contextlib.suppress(ConnectionResetError):
+                assert not read_all(at_client)
+            with pytest.raises(ftplib.Error, match=r"^[45]\d\d "):
+                ftp.voidresp()
+
+    @pytest.mark.parametrize("source", ["127.0.0.1", STRANGER])
+    @pytest.mark.parametrize(
+        ("daemon", "offers", "settings"),
+        [
+            (vsftpd, "no session", {"require_ssl_reuse": "NO"}),
+            (vsftpd, "his own session", {"require_ssl_reuse": "YES"}),
+            (pure_ftpd, "no session", {}),
+        ],
+        ids=lambda value: getattr(value, "name", value) if not isinstance(value, dict) else "",
+    )
+    def test_the_gateway_cannot_protect_data_that_it_cannot_read(
+        self, daemon: Daemon, offers: str, settings: dict[str, str], source: str, root: Path
+    ) -> None:
+        """Not a defence, but the reason for the warning about this mode: vsftpd accepts any session of its own."""
+        with (
+            self.passthrough(daemon, root, **settings) as stack,
+            secured(stack.account) as ftp,
+            unknown(stack, source) as thief,
+            contending(ftp, source) as (at_thief, _),
+        ):
+            assert taken(at_thief, thief.session if offers == "his own session" else None) == content(65536)
+            ftp.voidresp()

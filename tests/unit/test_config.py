@@ -980,6 +980,15 @@ def test_certificates_that_expired(ipv4_settings: Path) -> None:
     assert advice(ipv4_settings, tls={"mode": "flexible", **SHOWN}) == []
 
 
+def test_data_that_only_the_origin_can_protect(ipv4_settings: Path) -> None:
+    assert advice(ipv4_settings, tls={"mode": "passthrough"}) == [
+        "tls.mode: whoever gets a 234 from the origin, even without a login, can take other clients' data "
+        "connections unless the origin checks that each resumes the TLS session of its own control connection; "
+        "end TLS at the gateway, or make sure that the origin checks it"
+    ]
+    assert advice(ipv4_settings, tls={"mode": "off"}) == []
+
+
 @pytest.mark.parametrize("public", ["10.1.2.3", "172.31.0.1", "192.168.0.1", "127.0.0.1"])
 def test_public_address_that_is_not_public(ipv4_settings: Path, public: str) -> None:
     assert advice(ipv4_settings, public_address=public) == [

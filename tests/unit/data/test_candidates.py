@@ -12,7 +12,7 @@ import pytest
 from OpenSSL import SSL
 
 from gateway.addresses import Address
-from gateway.data.candidates import Candidates
+from gateway.data.candidates import SILENCE, Candidates
 from gateway.data.usage import Ending
 from gateway.net.leg import Leg
 from gateway.net.tls_leg import Handshake
@@ -20,6 +20,7 @@ from tests.kit.manual_reactor import ManualReactor
 from tests.unit.net.test_tls_leg import Scripted, connected
 
 CLIENT = ip_address("127.0.0.1")
+LATE = "no TLS handshake in time"
 
 
 @attrs.define(eq=False)
@@ -95,6 +96,17 @@ def handshake(*says: object) -> Handshake:
     return Handshake(wrap, lambda _: None)
 
 
+def waiting() -> Handshake:
+    """One that wants to read on and on, from each who comes."""
+
+    def wrap(_: socket.socket) -> SSL.Connection:
+        tls = Scripted()
+        tls.do_handshake_says = [SSL.WantReadError() for _ in range(9)]
+        return cast(SSL.Connection, tls)
+
+    return Handshake(wrap, lambda _: None)
+
+
 @pytest.mark.parametrize("host", [False], indirect=True)
 def test_the_first_is_the_client_where_none_has_to_show_it(host: Host) -> None:
     host.come()
@@ -106,7 +118,7 @@ def test_the_first_is_the_client_where_none_has_to_show_it(host: Host) -> None:
 def test_those_who_come_early_are_held(host: Host) -> None:
     first = host.come()
     second = host.come()
-    host.loop.advance(60)  # one who came has time until the transfer begins
+    host.loop.advance(9)  # one who came has time until the transfer begins
     assert host.told == ["came", "came"] and host.candidates.held
     host.candidates.begin(None)
     assert host.told == ["came", "came", "known"] and not host.candidates.held
@@ -140,17 +152,66 @@ def test_nobody_comes(host: Host) -> None:
     assert host.told == ["client did not come: "]
 
 
-def test_one_who_does_not_speak(host: Host) -> None:
+def test_nobody_asks_for_a_transfer(host: Host) -> None:
+    host.loop.advance(6)
+    came = host.come()
+    host.loop.advance(5)
+    assert host.told == ["came", "no transfer command in time: "]
+    assert was_reset(came)
+
+
+@pytest.mark.parametrize("returns", [False, True])
+def test_one_who_does_not_speak(host: Host, returns: bool) -> None:
     silent = host.come()
-    host.candidates.begin(handshake(SSL.WantReadError()))
-    host.loop.advance(11)
-    late = "no TLS handshake in time"
-    assert host.told == ["came", f"refused: {late}", f"client's TLS failed: {late}"]
+    host.candidates.begin(handshake(SSL.WantReadError(), None))
+    host.loop.advance(SILENCE - 0.1)
+    assert host.told == ["came"]
+    host.loop.advance(0.2)
+    assert host.told[1:] == [f"refused: {LATE}"]
     assert was_reset(silent)
-
-
-def test_a_crowd_is_bounded(host: Host) -> None:
-    for _ in range(4):
+    if returns:
         host.come()
-    assert was_reset(host.come())
-    assert host.told == ["came"] * 4 + ["refused: too many connections at once"]
+        assert host.told[2:] == ["came", "known"]
+    else:
+        host.loop.advance(10 - SILENCE)
+        assert host.told[2:] == [f"client's TLS failed: {LATE}"]
+
+
+def test_one_who_speaks_on_and_on(host: Host) -> None:
+    talking = host.come()
+    host.candidates.begin(waiting())
+    for _ in range(3):
+        host.loop.advance(3)
+        talking.sendall(b"x")
+        host.loop.turn()
+    assert host.told == ["came"]
+    host.loop.advance(3)
+    assert host.told == ["came", f"refused: {LATE}", f"client's TLS failed: {LATE}"]
+    assert was_reset(talking)
+
+
+def test_of_those_who_are_held_the_second_gives_way(host: Host) -> None:
+    crowd = []
+    for _ in range(4):
+        crowd.append(host.come())
+        host.loop.advance(1)
+    host.come()
+    assert was_reset(crowd[1])
+    host.come()
+    assert was_reset(crowd[2])
+    gave_way = "refused: gave way to a newer connection"
+    assert host.told == ["came"] * 4 + [gave_way, "came"] * 2
+    host.candidates.begin(None)
+    assert host.client is not None
+    assert host.client.socket.getpeername() == crowd[0].getsockname()
+
+
+def test_of_those_who_shake_hands_the_longest_silent_gives_way(host: Host) -> None:
+    crowd = [host.come() for _ in range(4)]
+    host.candidates.begin(waiting())
+    host.loop.advance(1)
+    crowd[1].sendall(b"x")
+    host.loop.turn()
+    host.come()
+    assert was_reset(crowd[2])
+    assert host.told == ["came"] * 4 + ["refused: gave way to a newer connection", "came"]

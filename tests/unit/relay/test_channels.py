@@ -122,6 +122,13 @@ def test_the_judge_hears_of_the_newest_alone(house: House) -> None:
     assert house.session.gone == 1
 
 
+def test_a_channel_without_a_transfer_command_is_told(house: House) -> None:
+    channel = house.open()
+    house.session.events.clear()
+    house.end(channel, Ending.NO_TRANSFER)
+    assert house.session.events == [on.DataEnded(expired=True)]
+
+
 @pytest.mark.parametrize("how", [Channels.abort, Channels.cut, Channels.forget])
 def test_the_end_of_one_that_is_given_up_is_no_event(house: House, how: Any) -> None:
     house.open()

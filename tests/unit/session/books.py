@@ -76,6 +76,7 @@ class Channel:
     dialled: bool = False
     ended: bool = False
     insecure: bool = False  # it ended because its TLS failed
+    expired: bool = False  # it ended because no transfer command came
     delivered: set[Towards] = attrs.field(factory=set)
 
 
@@ -193,7 +194,8 @@ class Books:
         """Whether we may say that to a transfer command."""
         assert self.carrier is not None
         if reply == transfers.NO_DATA_CONNECTION:
-            return self.carrier.ended and not self.carrier.dialled and not line.forwarded
+            lost = self.carrier.expired or not self.carrier.dialled
+            return self.carrier.ended and lost and not line.forwarded
         if reply == transfers.TLS_FAILED:
             return self.carrier.insecure
         unread = [other for other in self.waiting if not other.forwarded]

@@ -215,6 +215,7 @@ _EVENTS: tuple[tuple[str, Callable[..., on.Event]], ...] = (
     ("banned", on.Banned),
     ("data reserved", on.DataReserved),
     (r"data denied, limit (\d+)", lambda limit: on.DataDenied(int(limit))),
+    ("data ended, no transfer command", lambda: on.DataEnded(expired=True)),
     ("failed login counted", lambda: on.FailedLoginCounted(last=False)),
     ("failed login counted, the last", lambda: on.FailedLoginCounted(last=True)),
     ("client secured", on.ClientSecured),

@@ -123,6 +123,19 @@ class TestSetUp:
                 client: 425 Use PASV first
         """)
 
+    @pytest.mark.parametrize("state", [LISTENING, CONNECTED])
+    def test_no_transfer_command_came_in_time(self, play: Playbook, state: str) -> None:
+        play(state)
+        play("""
+            data ended, no transfer command
+            client: RETR file
+                client: 425 Cannot open a data connection.
+            client: RETR file
+                origin: RETR file
+            origin: 425 Use PASV first
+                client: 425 Use PASV first
+        """)
+
     def test_commands_may_come_between(self, play: Playbook) -> None:
         play(LISTENING)
         play("""

@@ -379,7 +379,8 @@ class World:
         assert channel is not None
         channel.ended = True
         channel.insecure = self.books.private and self.choices.pick([False, True])
-        self.tell(on.DataEnded(channel.insecure))
+        channel.expired = channel.listening and channel.client_here and not channel.begun
+        self.tell(on.DataEnded(channel.insecure, channel.expired))
 
     # The rest
 
