@@ -48,11 +48,11 @@ EFFECTS: Mapping[bytes, tuple[tuple[_Test, Effect], ...]] = {
     b"REIN": ((_positive, Effect.REINITIALIZED),),
     b"FEAT": ((_positive, Effect.FEATURES), (_code(500, 502), Effect.NO_FEATURES)),
     b"AUTH": ((_code(234), Effect.OPAQUE),),
-    b"PASV": ((_code(227), Effect.PASSIVE),),
+    b"PASV": ((_code(227, 229), Effect.PASSIVE),),  # one for the other is an error, and no text
     b"EPSV": (
         (lambda exchange, reply: _all(exchange, reply) and reply.positive, Effect.EXTENDED_ONLY),
         (_all, Effect.NONE),
-        (_code(229), Effect.PASSIVE),
+        (_code(227, 229), Effect.PASSIVE),
     ),
     b"QUIT": ((_positive, Effect.QUIT),),
 }
