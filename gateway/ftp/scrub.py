@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -15,7 +16,7 @@ from gateway.ftp.replies import Reply
 
 # An address has one of these, however it is written; most replies have none.
 _LIKELY = re.compile(rb"[.,:_0-9-](?:(?<![0-9])[0-9a-fA-F:-]|[0-9]{6}|[xX])")
-_MARK = re.compile(rb"[.,:_-]")
+_DIGITS = string.hexdigits.encode()
 _HEX, _DIGIT = rb"[0-9a-f]", rb"[0-9]"
 _ZERO = rb"0{1,4}"  # a group of zeros in an IPv6 address
 
@@ -123,9 +124,7 @@ class _PublicText:
 
     def with_marks(self, found: bytes) -> bytes:
         """The text with hyphens, underscores or commas where the found one has them."""
-        mark = _MARK.search(found)
-        assert mark is not None
-        return self._marked.get(mark[0], self._plain)
+        return self._marked.get(found.lstrip(_DIGITS)[:1], self._plain)
 
 
 @lru_cache(maxsize=256)

@@ -30,7 +30,7 @@ from gateway.session.tolerance import UNCLEAN, Last, Tolerance
 from gateway.session.transfers import Transfers
 
 MAX_QUEUED = 64  # commands of the client, or replies behind a held one
-MAX_BEHIND = 65536  # bytes of those replies; then the origin is not read, so that one more is the last
+MAX_BEHIND = 65536  # bytes of those replies at which the origin is read no more
 
 _TLS_VERBS = frozenset(verb for verb, row in VERBS.items() if row.kind is Kind.TLS)
 _TLS_FEATURES = {b"AUTH": b"AUTH TLS", b"PBSZ": b"PBSZ", b"PROT": b"PROT"}
