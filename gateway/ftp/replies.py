@@ -44,6 +44,11 @@ class Reply:
         """Whether the reply has several lines."""
         return len(self.lines) > 1
 
+    @property
+    def size(self) -> int:
+        """The number of bytes that are sent."""
+        return sum(len(line) + 2 for line in self.lines)
+
     def render(self) -> bytes:
         """The bytes that are sent, each line ended by CRLF."""
         return b"".join(line + b"\r\n" for line in self.lines)

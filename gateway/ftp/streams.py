@@ -16,9 +16,11 @@ from gateway.ftp.replies import NotFTP, Reply, ReplyAssembler
 from gateway.ftp.telnet import TelnetFilter
 
 MAX_COMMAND = 4096  # bytes in a command line
+MAX_TELNET = 1000  # Telnet commands in a session
 MAX_REPLY_LINE = 8192  # bytes in one line of a reply
 MAX_REPLY_LINES = 1000
 MAX_REPLY = 1024 * 1024  # bytes in one reply
+MAX_PRELIMINARY = 1000  # preliminary replies in a row
 
 
 class Foreign(enum.Enum):
@@ -54,12 +56,17 @@ class CommandStream:
         """Whether any byte came behind the last command, even a lone Telnet command."""
         return not self._lines.empty or not self._telnet.ends_in_text or self._foreign is not None
 
+    @property
+    def flooded(self) -> bool:
+        """Whether too many Telnet commands came; then there is no text any more."""
+        return self._telnet.commands > MAX_TELNET
+
     def feed(self, data: bytes) -> None:
         """Takes the client's next bytes; at least one."""
         self.waiting = True
         if data.startswith(_FOREIGN) and self._lines.empty and self._foreign is None:
             self._foreign = next(one for one in Foreign if data.startswith(one.value))
-        if self._foreign is None:
+        if self._foreign is None and not self.flooded:
             self._lines.feed(self._telnet.strip(data))
 
     def next(self) -> Command | Unclean | Foreign | None:
@@ -79,15 +86,18 @@ class ReplyStream:
     :param limit: the longest line, in bytes.
     :param max_lines: the most lines in one reply.
     :param max_bytes: the most bytes in one reply.
+    :param max_preliminary: the most preliminary replies in a row.
     :param waiting: whether there may be a reply.
     """
 
     limit: int = MAX_REPLY_LINE
     max_lines: int = MAX_REPLY_LINES
     max_bytes: int = MAX_REPLY
+    max_preliminary: int = MAX_PRELIMINARY
     waiting: bool = attrs.field(default=False, init=False)
     _lines: LineReader = attrs.field(init=False, repr=False)
     _assembler: ReplyAssembler = attrs.field(init=False, repr=False)
+    _preliminary: int = attrs.field(default=0, init=False, repr=False)
 
     @_lines.default
     def _no_lines(self) -> LineReader:
@@ -120,6 +130,9 @@ class ReplyStream:
             reply = self._assembler.feed(line)
             if reply is not None:
                 self.waiting = self._lines.waiting
+                self._preliminary = self._preliminary + 1 if reply.preliminary else 0
+                if self._preliminary > self.max_preliminary:
+                    raise NotFTP("too many preliminary replies")
                 return reply
         if self._lines.overflowing:
             raise NotFTP("reply line too long")

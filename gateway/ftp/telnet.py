@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import enum
+import re
 
 import attrs
 
-IAC = 0xFF
-_SE = 0xF0
-_SB = 0xFA
-_WILL = 0xFB  # the first of WILL, WONT, DO and DONT (0xFB to 0xFE), which carry one option byte
+IAC = b"\xff"
+_SUBNEGOTIATION = b"\xff\xfa"  # IAC SB
 
-
-class _State(enum.Enum):
-    TEXT = enum.auto()
-    COMMAND = enum.auto()  # after IAC
-    OPTION = enum.auto()  # after IAC WILL, WONT, DO or DONT
-    SUBNEGOTIATION = enum.auto()  # after IAC SB, up to IAC SE
-    SUBNEGOTIATION_COMMAND = enum.auto()  # after an IAC inside a subnegotiation
+_TO_END = rb"\xfa[^\xff]*(?:\xff[^\xf0][^\xff]*)*"  # SB, and all before IAC SE
+# A command, or the beginning of one at the end of the bytes. WILL, WONT, DO and DONT (0xFB to 0xFE) carry one option
+# byte. Every IAC begins a match, so that the expression never goes back.
+_COMMAND = re.compile(
+    rb"\xff(\xff)"  # IAC IAC, which is text
+    rb"|(\xff(?:[\xfb-\xfe]?|%b\xff?)\Z)"
+    rb"|\xff(?:[\xfb-\xfe].|%b\xff\xf0|[^\xfa-\xff])" % (_TO_END, _TO_END),
+    re.DOTALL,
+)
 
 
 @attrs.define
@@ -26,57 +26,32 @@ class TelnetFilter:
 
     A peer that asks for an option gets no answer: no FTP client waits for one (RFC 1123 section 4.1.2.12 lets a
     server ignore the request).
+
+    :param commands: the number of commands so far; a subnegotiation is one.
+    :param ends_in_text: whether nothing came behind the last byte of text.
     """
 
-    _state: _State = attrs.field(default=_State.TEXT, init=False)
-    _ends_in_text: bool = attrs.field(default=True, init=False)
-
-    @property
-    def ends_in_text(self) -> bool:
-        """Whether nothing came behind the last byte of text."""
-        return self._ends_in_text
+    commands: int = attrs.field(default=0, init=False)
+    ends_in_text: bool = attrs.field(default=True, init=False)
+    _begun: bytes = attrs.field(default=b"", init=False, repr=False)  # as much of a command as tells how it goes on
 
     def strip(self, data: bytes) -> bytes:
         """The text in ``data``. A command may be split over several calls."""
-        if self._state is _State.TEXT and IAC not in data:
-            self._ends_in_text = True
+        if not self._begun and IAC not in data:
+            self.ends_in_text = True
             return data
-        text = bytearray()
-        at = 0
-        while at < len(data):
-            end = self._end_of_run(data, at)
-            if self._state is _State.TEXT:
-                text += data[at:end]
-            if end > at:
-                self._ends_in_text = self._state is _State.TEXT
-            if end < len(data):
-                before = len(text)
-                self._state = self._step(data[end], text)
-                self._ends_in_text = len(text) > before
-            at = end + 1
-        return bytes(text)
+        # Text, then for each match the second IAC or None, the beginning of a command or None, and the next text.
+        pieces: list[bytes | None] = _COMMAND.split(self._begun + data)
+        escapes, begun = pieces[1::3], pieces[-2]
+        self.commands += escapes.count(None) - (begun is not None)
+        self.ends_in_text = bool(pieces[-1] or pieces[-3])
+        self._begun, pieces[-2] = _shortened(begun or b""), None
+        return b"".join(filter(None, pieces))
 
-    def _end_of_run(self, data: bytes, start: int) -> int:
-        """The index of the next byte that may change the state. Long runs of text are not walked byte by byte."""
-        if self._state not in (_State.TEXT, _State.SUBNEGOTIATION):
-            return start
-        end = data.find(IAC, start)
-        return len(data) if end < 0 else end
 
-    def _step(self, byte: int, text: bytearray) -> _State:
-        match self._state:
-            case _State.TEXT:
-                return _State.COMMAND
-            case _State.COMMAND:
-                if byte == IAC:
-                    text.append(IAC)
-                    return _State.TEXT
-                if byte == _SB:
-                    return _State.SUBNEGOTIATION
-                return _State.OPTION if byte >= _WILL else _State.TEXT
-            case _State.OPTION:
-                return _State.TEXT
-            case _State.SUBNEGOTIATION:
-                return _State.SUBNEGOTIATION_COMMAND
-            case _:  # SUBNEGOTIATION_COMMAND
-                return _State.TEXT if byte == _SE else _State.SUBNEGOTIATION
+def _shortened(begun: bytes) -> bytes:
+    """The shortest beginning of a command that goes on in the same way; a subnegotiation may have no end."""
+    if not begun.startswith(_SUBNEGOTIATION):
+        return begun
+    last = len(begun) - len(begun.rstrip(IAC))
+    return _SUBNEGOTIATION + IAC * (last % 2)  # IAC IAC is a byte of it

@@ -171,6 +171,7 @@ class TLSLeg(Leg):
         except (SSL.WantWriteError, SSL.WantReadError):
             raise BlockingIOError from None
         except SSL.Error as error:
+            self._write_failed = True
             raise _broken(error) from None
         self._notified = True
 

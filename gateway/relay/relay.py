@@ -187,7 +187,7 @@ class Relay:
                 self._judge.hungry and not slow and not (self._origin is not None and self._origin.full)
             )
             if self._origin is not None:
-                self._origin.read(not slow)
+                self._origin.read(self._judge.listens and not slow)
 
     def _read(self) -> on.Event | None:
         if self._judge.ended or self._client.full or self._opaque is not None:

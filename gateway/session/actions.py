@@ -17,6 +17,7 @@ class Outcome(enum.Enum):
     CLIENT_LOST = "client lost"
     CLIENT_UNCLEAN = "client sent unclean lines"
     CLIENT_UNKNOWN = "client sent unknown commands"
+    CLIENT_TELNET = "client sent Telnet commands"
     CLIENT_FOREIGN = "client speaks no FTP"
     ORIGIN_UNREACHABLE = "origin unreachable"
     ORIGIN_SILENT = "origin sent no greeting"

@@ -29,7 +29,8 @@ from gateway.session.setting import Setting
 from gateway.session.tolerance import UNCLEAN, Last, Tolerance
 from gateway.session.transfers import Transfers
 
-MAX_QUEUED = 64
+MAX_QUEUED = 64  # commands of the client, or replies behind a held one
+MAX_BEHIND = 65536  # bytes of those replies at which the origin is read no more
 
 _TLS_VERBS = frozenset(verb for verb, row in VERBS.items() if row.kind is Kind.TLS)
 _TLS_FEATURES = {b"AUTH": b"AUTH TLS", b"PBSZ": b"PBSZ", b"PROT": b"PROT"}
@@ -160,9 +161,12 @@ class Conversation:
         if not self._holding:
             return self._settle(reply)
         self._behind.append(reply)
-        if len(self._behind) <= MAX_QUEUED:
-            return []
-        return [origin_error("replies to no command"), *self._end(end(Outcome.ORIGIN_BROKE, UNAVAILABLE))]
+        return []
+
+    @property
+    def listens(self) -> bool:
+        """Whether it takes more replies. Those behind a held one are bounded, and progress needs none of them."""
+        return len(self._behind) < MAX_QUEUED and sum(reply.size for reply in self._behind) < MAX_BEHIND
 
     @property
     def _holding(self) -> bool:
@@ -176,7 +180,7 @@ class Conversation:
             return self._end(end(Outcome.ORIGIN_CLOSED, clean))
         exchange = self.exchanges.answered(reply, transfers)
         if exchange is None:
-            return [origin_error("reply to no command")]
+            return self._unasked()
         verb = VERBS.get(exchange.asked.verb)
         transfer = verb is not None and verb.transfers
         if reply.preliminary:
@@ -185,6 +189,14 @@ class Conversation:
             return [do.FreeData(), *transfers.start(), send(clean)]
         self.exchanges.remove(exchange)
         return self._end_transfer(reply, clean) if transfer else self._end_exchange(exchange, reply, clean)
+
+    def _unasked(self) -> Actions:
+        if not self._tolerance.unasked():
+            return [origin_error("reply to no command")]
+        return [
+            origin_error("too many replies to no command"),
+            *self._end(end(Outcome.ORIGIN_BROKE, UNAVAILABLE)),
+        ]
 
     def _end_transfer(self, reply: Reply, clean: Reply) -> Actions:
         aborting = self.exchanges.has(b"ABOR")
@@ -219,7 +231,7 @@ class Conversation:
             case Effect.EXTENDED_ONLY:
                 self.transfers.extended_only = True
             case Effect.PASSIVE:
-                opened, answer = self.transfers.announce(reply, clean)
+                opened, answer = self.transfers.announce(exchange.asked.verb, reply, clean)
                 return [*actions, *opened] if answer is None else [*actions, *opened, send(answer)]
             case Effect.NOT_PASSIVE:
                 actions.append(do.FreeData())

@@ -70,11 +70,12 @@ EFFECTS: Mapping[bytes, tuple[tuple[_Test, Effect], ...]] = {
     b"REIN": ((_positive, Effect.REINITIALIZED),),
     b"FEAT": ((_positive, Effect.FEATURES), (_code(500, 502), Effect.NO_FEATURES)),
     b"AUTH": ((_code(234), Effect.OPAQUE),),
-    b"PASV": ((_code(227), Effect.PASSIVE), (_negative, Effect.NOT_PASSIVE)),
+    # A 229 to PASV, or a 227 to EPSV, is no text, but an error.
+    b"PASV": ((_code(227, 229), Effect.PASSIVE), (_negative, Effect.NOT_PASSIVE)),
     b"EPSV": (
         (lambda exchange, reply: _all(exchange, reply) and reply.positive, Effect.EXTENDED_ONLY),
         (_all, Effect.NONE),
-        (_code(229), Effect.PASSIVE),
+        (_code(227, 229), Effect.PASSIVE),
         (_negative, Effect.NOT_PASSIVE),
     ),
     b"QUIT": ((_positive, Effect.QUIT),),

@@ -8,6 +8,7 @@ from gateway.session import actions as do
 from gateway.session.actions import Actions, Outcome
 
 NOT_FTP = Reply.of(421, "This is an FTP server; closing control connection.")
+TOO_MUCH_TELNET = Reply.of(421, "Too many Telnet commands; closing control connection.")
 UNAVAILABLE = Reply.of(421, "Service not available; closing control connection.")
 LOGIN_TIMEOUT = Reply.of(421, "Login timeout; closing control connection.")
 IDLE_TIMEOUT = Reply.of(421, "Idle timeout; closing control connection.")

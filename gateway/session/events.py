@@ -74,6 +74,11 @@ class ForeignReceived:
 
 
 @attrs.frozen
+class TelnetFlooded:
+    """The client sent too many Telnet commands."""
+
+
+@attrs.frozen
 class ReplyReceived:
     """A complete first-level reply arrived from the origin."""
 
@@ -231,6 +236,7 @@ Event = (
     | CommandReceived
     | UncleanReceived
     | ForeignReceived
+    | TelnetFlooded
     | ReplyReceived
     | OriginBroke
     | ClientSecured

@@ -24,6 +24,7 @@ from gateway.session.endings import (
     NOT_FTP,
     STOPPING,
     TOO_MANY_LOGINS,
+    TOO_MUCH_TELNET,
     UNAVAILABLE,
     end,
     injected,
@@ -69,6 +70,11 @@ class Judge:
     def hungry(self) -> bool:
         """Whether it takes more commands; while it does not, the client is not read (back-pressure)."""
         return not self.ended and len(self._conversation.queue) < MAX_QUEUED
+
+    @property
+    def listens(self) -> bool:
+        """Whether it takes more replies; while it does not, the origin is not read (back-pressure)."""
+        return not self.ended and self._conversation.listens
 
     @property
     def user(self) -> str | None:
@@ -186,6 +192,7 @@ _ALWAYS: _Takes = {
     on.CommandReceived: Judge._hear,
     on.UncleanReceived: lambda judge, event: judge._conversation.heard(event.unclean),
     on.ForeignReceived: lambda judge, event: end(Outcome.CLIENT_FOREIGN, NOT_FTP),
+    on.TelnetFlooded: lambda judge, event: end(Outcome.CLIENT_TELNET, TOO_MUCH_TELNET),
     on.ClientSecured: lambda judge, event: judge._secure_client(),
     on.ClientTLSFailed: lambda judge, event: [
         do.Note(TLSFailed(TLSSide.CLIENT, event.reason)),

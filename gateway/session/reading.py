@@ -13,12 +13,16 @@ from gateway.ftp.streams import CommandStream, ReplyStream
 from gateway.session import events as on
 
 
-class Hungry(Protocol):
+class Reader(Protocol):
     """The judge, as far as its reader knows it."""
 
     @property
     def hungry(self) -> bool:
         """Whether it takes more commands."""
+
+    @property
+    def listens(self) -> bool:
+        """Whether it takes more replies."""
 
 
 @attrs.define
@@ -28,12 +32,12 @@ class Reading:
     commands: CommandStream = attrs.field(factory=CommandStream)
     replies: ReplyStream = attrs.field(factory=ReplyStream)
 
-    def next(self, judge: Hungry) -> on.Event | None:
+    def next(self, judge: Reader) -> on.Event | None:
         """The next event; None until more arrives.
 
-        :param judge: says whether it takes commands now.
+        :param judge: says whether it takes replies and commands now.
         """
-        if self.replies.waiting and (event := self.next_reply()) is not None:
+        if self.replies.waiting and judge.listens and (event := self.next_reply()) is not None:
             return event
         return self._next_command() if self.commands.waiting and judge.hungry else None
 
@@ -46,6 +50,8 @@ class Reading:
         return None if reply is None else on.ReplyReceived(reply)
 
     def _next_command(self) -> on.Event | None:
+        if self.commands.flooded:
+            return on.TelnetFlooded()
         found = self.commands.next()
         if isinstance(found, Command):
             return on.CommandReceived(found)

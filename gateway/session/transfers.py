@@ -26,6 +26,7 @@ NO_DATA_CONNECTION = Reply.of(425, "Cannot open a data connection.")
 TLS_FAILED = Reply.of(522, "TLS negotiation failed on the data connection; it has to resume the control's session.")
 TRANSFER_CUT = Reply.of(426, "Data connection closed; transfer aborted.")
 
+_ANSWERS = {b"PASV": 227, b"EPSV": 229}
 _TOWARDS = {Kind.TO_CLIENT: Towards.CLIENT, Kind.TO_ORIGIN: Towards.ORIGIN}
 
 
@@ -105,13 +106,18 @@ class Transfers:
         self._asking = None
         return [do.Note(TooManyDataPorts(limit))], TOO_MANY_PORTS
 
-    def announce(self, reply: Reply, clean: Reply) -> tuple[Actions, Reply | None]:
+    def announce(self, asked: bytes, reply: Reply, clean: Reply) -> tuple[Actions, Reply | None]:
         """Opens the port that stands for the origin's, from the 227 or 229 to the PASV or EPSV that asked for it.
 
         The host in the reply is not even looked at (RFC 2577 section 3; CVE-2021-4189).
 
+        A 227 to EPSV, or a 229 to PASV, opens nothing, and is not passed on: some client could follow it.
+
+        :param asked: the verb that the origin was sent.
         :param clean: the reply as the client may see it; a host name in the place of its six numbers hides the port.
         """
+        if reply.code != _ANSWERS[asked]:
+            return self._no_port(OriginError(f"{reply.code} in answer to {asked.decode()}"))
         port = addresses.parse_227(reply) if reply.code == 227 else addresses.parse_229(reply)
         if port is None:
             return self._no_port(OriginError(f"malformed {reply.code} reply"))

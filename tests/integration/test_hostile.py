@@ -12,14 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from gateway.ftp.streams import MAX_PRELIMINARY, MAX_TELNET
 from gateway.relay import sides
+from gateway.session.tolerance import MAX_UNASKED
 from tests.kit.conversation import connect
 from tests.kit.passive import commas
 from tests.kit.ports import scripted
 from tests.kit.reactor import descriptors
 from tests.kit.scripted import DataPort, ScriptedOrigin
-from tests.kit.sockets import read_all, reset
-from tests.kit.stage import before, relays, stage
+from tests.kit.sockets import fill, read_all, reset, silent
+from tests.kit.stage import before, relays, stage, usable
 from tests.kit.tls import CLIENT_HELLO
 
 MIB = 1 << 20
@@ -27,6 +29,8 @@ PORT = scripted()[1]
 NUMBERS = {b"port": PORT, b"high": PORT >> 8, b"low": PORT & 0xFF}  # in what an origin says
 WELCOME = b"230-Welcome\r\n229 (|||%(port)d|)\r\n230 in"
 VICTIM = "127.0.0.9"
+LONG_REPLY = b"200-Nobody\r\n" + (b"x" * 1000 + b"\r\n") * 900 + b"200 asked.\r\n"
+UNAVAILABLE = b"421 Service not available; closing control connection."
 
 # Verbs at which the origin would dial, in every form that some server might read so.
 ACTIVE = [
@@ -124,6 +128,23 @@ def test_what_has_no_end_takes_no_memory(beginning: bytes, end: bytes, heard: by
             on.client.send(part)
         on.control.expect(heard)
         assert peak.growth() < 8 * MIB
+
+
+@pytest.mark.parametrize(
+    "command", [b"\xff\xf1", b"\xff\xfb\x01", b"\xff\xfa\x18\xff\xf0"], ids=["NOP", "WILL", "SB"]
+)
+def test_a_flood_of_telnet_commands(command: bytes) -> None:
+    with stage(greeting=None) as on:
+        on.client.send(command * (MAX_TELNET - 1) + b"CWD " + b"\xff\xff" * MAX_TELNET + command + b"\r\n")
+        on.control.say(b"220 Ready.")
+        assert on.client.reply() == b"220 Ready."
+        on.control.expect(b"CWD " + b"\xff" * MAX_TELNET)
+        on.control.say(b"250 Fine.")
+        assert on.client.reply() == b"250 Fine."
+        on.client.send(command)
+        assert on.client.reply() == b"421 Too many Telnet commands; closing control connection."
+        assert on.client.at_end()
+        assert on.running.journal.wait("disconnect")["outcome"] == "client sent Telnet commands"
 
 
 class Peak:
@@ -279,8 +300,6 @@ def test_theft_of_data() -> None:
         (b"PWD", b"229 Entering Extended Passive Mode (|||%(port)d|)"),
         (b"STAT", b"211-Status\r\n227 Entering Passive Mode (10,0,0,1,%(high)d,%(low)d).\r\n211 End"),
         (b"STAT", b"211-Status\r\n229 (|||%(port)d|)\r\n 227 (10,0,0,1,%(high)d,%(low)d)\r\n211 End"),
-        (b"PASV", b"229 Entering Extended Passive Mode (|||%(port)d|)"),
-        (b"EPSV", b"227 Entering Passive Mode (10,0,0,1,%(high)d,%(low)d)."),
         (b"EPSV", b"200-No\r\n229 Entering Extended Passive Mode (|||%(port)d|)\r\n200 No"),
         (b"RETR a", b"229 Entering Extended Passive Mode (|||%(port)d|)"),
         (b"EPSV ALL", b"229 Entering Extended Passive Mode (|||%(port)d|)"),
@@ -292,6 +311,116 @@ def test_a_227_or_229_inside_another_reply(command: bytes, text: bytes) -> None:
         assert on.exchange(command, text % NUMBERS) == text % NUMBERS
         assert not on.listens(PORT)
         assert relays(on)
+
+
+@pytest.mark.parametrize(
+    ("command", "text", "reason"),
+    [
+        (b"EPSV", b"227 Entering Passive Mode (127,0,0,9,%(high)d,%(low)d).", "227 in answer to EPSV"),
+        (b"EPSV", b"227 Entering Passive Mode (127,0,0,3,%(high)d,%(low)d).", "227 in answer to EPSV"),
+        (b"PASV", b"229 Entering Extended Passive Mode (|||%(port)d|)", "229 in answer to PASV"),
+        (b"PASV", b"229 Entering Extended Passive Mode (|1|127.0.0.9|%(port)d|)", "229 in answer to PASV"),
+    ],
+)
+def test_a_227_to_epsv_or_a_229_to_pasv(command: bytes, text: bytes, reason: str) -> None:
+    """A client that takes the one for the other would go where the origin says."""
+    with stage() as on:
+        assert on.exchange(command, text % NUMBERS) == b"425 Cannot open a data port now."
+        assert on.running.journal.wait("originError")["reason"] == reason
+        assert not on.listens(PORT)
+        assert usable(on)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (b"ip-127-0-0-3.internal, ec2-127-0-0-3.compute", b"ip-127-0-0-1.internal, ec2-127-0-0-1.compute"),
+        (b"127_0_0_3.example", b"127_0_0_1.example"),
+        (b"127.000.000.003 (127,000,000,003,78,32)", b"127.0.0.1 (127,0,0,1,78,32)"),
+        (b"[::ffff:127.0.0.3] [::FFFF:7F00:0003]", b"[::ffff:127.0.0.1] [::FFFF:127.0.0.1]"),
+        (b"0:0:0:0:0:ffff:7f00:3, 64:ff9b::7f00:3", b"0:0:0:0:0:ffff:127.0.0.1, 64:ff9b::127.0.0.1"),
+        (b"3.0.0.127.in-addr.arpa", b"1.0.0.127.in-addr.arpa"),
+        (b"0x7f000003 or 2130706435", b"127.0.0.1 or 127.0.0.1"),
+    ],
+)
+def test_the_origins_address_in_other_forms(text: bytes, shown: bytes) -> None:
+    with stage() as on:
+        assert on.exchange(b"SYST", b"215 " + text) == b"215 " + shown
+        assert on.exchange(b"STAT", b"211-At\r\n%b\r\n211 End" % text) == b"211-At\r\n%b\r\n211 End" % shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (b"0--1.ip.example, 0000:0:0:0:0:0:0:0001", b"127-0-0-1.ip.example, 127.0.0.1"),
+        (b"1" + b".0" * 31 + b".ip6.arpa", b"1.0.0.127.in-addr.arpa"),
+        (b"1" + b".0" * 31 + b".IP6.ARPA", b"1.0.0.127.in-addr.arpa"),
+    ],
+)
+def test_an_ipv6_origins_address_in_other_forms(text: bytes, shown: bytes) -> None:
+    with stage(host="::1") as on:
+        assert on.exchange(b"SYST", b"215 " + text) == b"215 " + shown
+
+
+def test_replies_to_no_command() -> None:
+    with stage() as on:
+        for _ in range(MAX_UNASKED):
+            on.control.say(b"200 Nobody asked.")
+        on.running.journal.wait("originError", MAX_UNASKED, reason="reply to no command")
+        assert relays(on)
+        on.control.say(b"200 Nobody asked.")
+        assert on.client.reply() == UNAVAILABLE
+        assert on.client.at_end()
+        journal = on.running.journal
+        assert journal.wait("originError", MAX_UNASKED + 1)["reason"] == "too many replies to no command"
+        assert journal.wait("disconnect")["outcome"] == "origin speaks no FTP"
+
+
+def test_preliminary_replies_without_end() -> None:
+    with stage(greeting=None) as on:
+        on.control.send(b"120 Wait.\r\n" * MAX_PRELIMINARY + b"220 Ready.\r\n")
+        assert {on.client.reply() for _ in range(MAX_PRELIMINARY)} == {b"120 Wait."}
+        assert on.client.reply() == b"220 Ready."
+        on.client.send(b"STAT\r\n")
+        on.control.expect(b"STAT")
+        on.control.send(b"150 Wait.\r\n" * (MAX_PRELIMINARY + 1))
+        assert {on.client.reply() for _ in range(MAX_PRELIMINARY)} == {b"150 Wait."}
+        assert on.client.reply() == UNAVAILABLE
+        assert on.client.at_end()
+        journal = on.running.journal
+        assert journal.wait("originError")["reason"] == "too many preliminary replies"
+        assert journal.wait("disconnect")["outcome"] == "origin speaks no FTP"
+
+
+def test_replies_behind_a_held_completion_take_no_memory() -> None:
+    """The origin is not read while the client has not taken its file; then it is, and nothing was lost."""
+    count = 40
+    with stage() as on:
+        at_client, at_origin = on.transfer(b"RETR a")
+        size = fill(at_origin, 256 * MIB)
+        at_origin.close()
+        on.control.say(b"226 Done.")
+        sent = fill(on.control.socket, count * len(LONG_REPLY), pattern=LONG_REPLY)
+        assert sent < count * len(LONG_REPLY) // 2
+        assert silent(on.client.socket)
+        assert len(read_all(at_client)) == size
+        assert on.client.reply() == b"226 Done."
+        left = count * len(LONG_REPLY) - sent
+        on.control.send((LONG_REPLY * count)[-left:])
+        on.running.journal.wait("originError", count, reason="reply to no command")
+        assert relays(on)
+
+
+def test_an_abort_goes_past_the_replies_behind_a_held_completion() -> None:
+    """The origin is not read then; the ABOR needs no reply of its to go out."""
+    with stage() as on:
+        _, at_origin = on.transfer(b"RETR a")
+        fill(at_origin, 256 * MIB)
+        on.control.say(b"226 Done.")
+        fill(on.control.socket, 64 * MIB, pattern=LONG_REPLY)
+        on.client.send(b"ABOR\r\n")
+        assert on.client.reply().startswith(b"426 ")
+        on.control.expect(b"ABOR")
 
 
 @pytest.mark.parametrize("host", [VICTIM, "0.0.0.0", "10.1.2.3", "255.255.255.255"])

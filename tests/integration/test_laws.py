@@ -379,7 +379,7 @@ def test_every_session_ends_once(chance: random.Random) -> None:
 def test_floods_from_all_sides_are_held_back_and_arrive() -> None:
     with stage() as on:
         at_client, at_origin = on.transfer(b"RETR a")
-        patience = b"150 " + b"patience " * 500 + b"\r\n"
+        patience = b"150-Wait\r\n" + (b"patience " * 500 + b"\r\n") * 10 + b"150 more.\r\n"
         sent = {source: fill(source, 256 * MIB, quiet=0.2) for source in (at_client, at_origin)}
         sent[on.client.socket] = fill(on.client.socket, 64 * MIB, quiet=0.2, pattern=b"NOOP\r\n")
         sent[on.control.socket] = fill(on.control.socket, 64 * MIB, quiet=0.2, pattern=patience)

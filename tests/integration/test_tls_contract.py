@@ -21,7 +21,7 @@ from tests.kit.conversation import Conversation, connect
 from tests.kit.gateway import RunningGateway, application, gateway
 from tests.kit.mistakes import no_mistakes
 from tests.kit.ports import take
-from tests.kit.reactor import descriptors, in_reactor, reactor_seconds
+from tests.kit.reactor import comes_to_rest, descriptors, in_reactor, reactor_seconds
 from tests.kit.scripted import ORIGIN, DataPort, OriginControl
 from tests.kit.sockets import read_exactly, reset, was_reset
 from tests.kit.stage import Stage, stage, tls_stage, trusting, ungreeted
@@ -636,6 +636,20 @@ class TestClientHandshake:
     def test_a_client_that_never_begins(self, on: Stage) -> None:
         assert on.running.journal.wait("disconnect")["outcome"] == "login timeout"
         assert read_to_the_end(on.client.socket) == b""
+
+
+@pytest.mark.parametrize("last", ["client", "origin"])
+def test_bytes_that_are_no_tls_behind_the_end(last: str) -> None:
+    """From the side that closes last: TLS breaks on it when nothing else of the session is left."""
+    with tls_stage("full") as on:
+        on.auth()
+        assert on.exchange(b"QUIT", b"221 Bye.") == b"221 Bye."
+        assert on.running.journal.wait("disconnect")["outcome"] == "quit"
+        first, other = (on.control, on.client) if last == "client" else (on.client, on.control)
+        first.close()
+        assert comes_to_rest()
+        with socket.socket(fileno=other.socket.detach()) as raw:
+            raw.sendall(b"no TLS")
 
 
 class TestOriginHandshake:

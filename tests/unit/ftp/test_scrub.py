@@ -1,5 +1,7 @@
 """The origin's address and name, taken out of its replies."""
 
+import sys
+import time
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
@@ -35,6 +37,19 @@ def scrub(text: bytes, address: str = "198.51.100.1", public: str = "192.0.2.1",
         (b"1198.51.100.1", b"1198.51.100.1"),
         (b"198x51y100z1", b"198x51y100z1"),
         (b"nothing \xff here", b"nothing \xff here"),
+        (b"198.051.100.001 and 198,051,100,001", b"192.0.2.1 and 192,0,2,1"),
+        (b"ec2-198-51-100-1.compute.example", b"ec2-192-0-2-1.compute.example"),
+        (b"host_198_51_100_1", b"host_192_0_2_1"),
+        (b"198-51-100-10 8198-51-100-1", b"198-51-100-10 8198-51-100-1"),
+        (b"[::ffff:c633:6401]:21", b"[::ffff:192.0.2.1]:21"),
+        (b"0:0:0:0:0:FFFF:C633:6401", b"0:0:0:0:0:FFFF:192.0.2.1"),
+        (b"64:ff9b::c633:6401 2002:c633:6401::1", b"64:ff9b::192.0.2.1 2002:192.0.2.1::1"),
+        (b"::ffff:c633:6402 c633:6401", b"::ffff:c633:6402 c633:6401"),
+        (b"1.100.51.198.in-addr.arpa", b"1.2.0.192.in-addr.arpa"),
+        (b"(1.100.51.198.IN-ADDR.ARPA)", b"(1.2.0.192.in-addr.arpa)"),
+        (b"11.100.51.198.in-addr.arpa", b"11.100.51.198.in-addr.arpa"),
+        (b"0xC6336401 3325256705", b"192.0.2.1 192.0.2.1"),
+        (b"0xC63364010 33252567050", b"0xC63364010 33252567050"),
     ],
 )
 def test_ipv4(text: bytes, scrubbed: bytes) -> None:
@@ -45,6 +60,26 @@ def test_ipv4_behind_a_public_name() -> None:
     assert scrub(b"198.51.100.1 (198,51,100,1,78,32)", public="public.example") == (
         b"public.example (ftp.example.com,78,32)"
     )
+
+
+@pytest.mark.parametrize(
+    ("public", "scrubbed"),
+    [
+        ("public.example", b"ip-ftp.example.com ftp.example.com ::ffff:public.example"),
+        ("2001:db8::7", b"ip-2001-db8--7 %s.ip6.arpa ::ffff:2001:db8::7" % (b"7" + b".0" * 23 + b".8.b.d.0.1.0.0.2")),
+    ],
+)
+def test_ipv4_behind_a_public_text_that_is_none(public: str, scrubbed: bytes) -> None:
+    text = b"ip-198-51-100-1 1.100.51.198.in-addr.arpa ::ffff:c633:6401"
+    assert scrub(text, public=public) == scrubbed
+
+
+@pytest.mark.parametrize("address", ["10.0.0.5", "1.2.3.4", "127.0.8.2"])
+@pytest.mark.parametrize("width", [1, 2, 3])
+@pytest.mark.parametrize("mark", [".", ",", "-", "_"])
+def test_zeros_in_front_of_numbers(address: str, width: int, mark: str) -> None:
+    written = mark.join(number.zfill(width) for number in address.split("."))
+    assert scrub(f"at {written}!".encode(), address) == b"at " + b"192.0.2.1".replace(b".", mark.encode()) + b"!"
 
 
 def test_the_public_text_is_no_template() -> None:
@@ -69,7 +104,11 @@ def test_the_public_text_is_no_template() -> None:
         (b"::: .:", b"::: .:"),
         (b"[IPv6:2001:db8::51]", b"[IPv6:192.0.2.1]"),
         (b"2001:db8::51%eth0 up", b"192.0.2.1 up"),
+        (b"2001-db8--51.ip.example", b"192-0-2-1.ip.example"),
+        (b"1.5%s.8.b.d.0.1.0.0.2.ip6.arpa" % (b".0" * 22), b"1.2.0.192.in-addr.arpa"),
+        (b"1.5%s.8.B.D.0.1.0.0.2.IP6.ARPA" % (b".0" * 22), b"1.2.0.192.in-addr.arpa"),
         (b"2001:db8::52", b"2001:db8::52"),
+        (b"2001:db8:0:51", b"2001:db8:0:51"),
         (b"2001:db8::", b"2001:db8::"),
         (b"at 12:30:45", b"at 12:30:45"),
         (b"a: b :: c", b"a: b :: c"),
@@ -129,6 +168,94 @@ def test_no_text_hides_an_ipv6_address(address: IPv6Address, before: bytes, behi
     written = (address.exploded if long else address.compressed).encode()
     text = before + b" " + written + b" " + behind
     assert b" public.example " in scrub(text, str(address), "public.example")
+
+
+@given(st.ip_addresses(v=6), st.data())
+def test_an_ipv6_address_is_found_however_it_is_written(address: IPv6Address, data: st.DataObject) -> None:
+    groups = [f"{high << 8 | low:x}" for high, low in zip(address.packed[::2], address.packed[1::2], strict=True)]
+    written = [group.zfill(data.draw(st.integers(1, 4))) for group in groups]
+    if data.draw(st.booleans()):
+        written[6:] = [str(IPv4Address(address.packed[12:]))]
+    text = ":".join(written)
+    runs = [(start, end) for start in range(len(written)) for end in range(start + 1, len(written) + 1)]
+    zeros = [(start, end) for start, end in runs if not any(group.strip("0") for group in written[start:end])]
+    if zeros:
+        start, end = data.draw(st.sampled_from(zeros))
+        text = f"{':'.join(written[:start])}::{':'.join(written[end:])}"
+    assert IPv6Address(text) == address
+    text = data.draw(st.sampled_from([text, text.upper()]))
+    assert scrub(f"[{text}]:21".encode(), str(address)) == b"[192.0.2.1]:21"
+
+
+PARTS = ["198.51.100.1", "::", ":", "0:", "2001:db8:", "a:b", "-", ",", "1", "ff", "x"]
+
+
+@given(st.sampled_from([V4, V6]), st.lists(st.sampled_from(PARTS)))
+def test_what_was_scrubbed_has_nothing_left(address: IPv4Address | IPv6Address, parts: list[str]) -> None:
+    once = scrub("".join(parts).encode(), str(address), "public.example")
+    assert scrub(once, str(address), "public.example") == once
+
+
+# Lines in which each word could begin an address.
+WORST = [
+    b":",
+    b"1.",
+    b"1",
+    b"0",
+    b"-",
+    b"a:",
+    b"a:b ",
+    b"f:",
+    b"::1 ",
+    b"0:",
+    b"2001:",
+    b"2001:db8:0:0:0:",
+    b"198.51.100.",
+]
+
+
+@pytest.mark.parametrize("word", WORST)
+@pytest.mark.parametrize("address", [V4, V6], ids=str)
+def test_a_line_ten_times_as_long_is_no_more_than_ten_times_the_work(
+    word: bytes, address: IPv4Address | IPv6Address
+) -> None:
+    """Work that grew with the square of the length would be a hundred times as much."""
+    scrubber = Scrubber(address, "192.0.2.1", "origin.internal", NAME)
+
+    def seconds(length: int) -> float:
+        reply = Reply(220, (b"220 " + word * (length // len(word)),))
+
+        def once() -> float:
+            begun = time.process_time()
+            scrubber.scrub(reply)
+            return time.process_time() - begun
+
+        return min(once() for _ in range(5))
+
+    assert seconds(80_000) < 40 * seconds(8000)
+
+
+@pytest.mark.parametrize("word", [*WORST, b"2001:db8::52 ", b"198.51.100.2 "])
+@pytest.mark.parametrize("address", [V4, V6], ids=str)
+def test_words_that_are_not_the_address_are_not_looked_at_one_by_one(
+    word: bytes, address: IPv4Address | IPv6Address
+) -> None:
+    """Each would cost a call: the C code of the regular expression alone reads them."""
+    scrubber = Scrubber(address, "192.0.2.1", "origin.internal", NAME)
+    reply = Reply(220, (b"220 " + word * (8000 // len(word)),))
+    calls = 0
+
+    def count(frame: object, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        assert scrubber.scrub(reply) is reply
+    finally:
+        sys.setprofile(before)
+    assert calls < 50
 
 
 def test_sessions_with_one_origin_share_their_scrubber() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from gateway.ftp.commands import Command
 from gateway.ftp.lines import Unclean
 from gateway.ftp.replies import NotFTP, Reply
-from gateway.ftp.streams import CommandStream, Foreign, ReplyStream
+from gateway.ftp.streams import MAX_TELNET, CommandStream, Foreign, ReplyStream
 from tests.kit.pieces import pieces
 
 SAID = b"USER a\r\n\xff\xf1PASS  b \r\nST\0AT\r\nNOOP\xff\xf4\r\nCWD " + b"x" * 40 + b"\r\nQUIT\n"
@@ -81,6 +81,23 @@ class TestCommandStream:
         stream.feed(more)
         assert stream.ahead
 
+    @pytest.mark.parametrize("command", [b"\xff\xf1", b"\xff\xfb\x01", b"\xff\xfa\r\n\xff\xf0"])
+    def test_a_flood_of_telnet_commands(self, command: bytes) -> None:
+        stream = CommandStream()
+        stream.feed(command * MAX_TELNET + b"NOOP\r\n")
+        assert not stream.flooded
+        assert stream.next() == Command(b"NOOP")
+        stream.feed(command + b"NOOP\r\n")
+        assert stream.flooded and stream.waiting
+        stream.feed(command * 10 + b"NOOP\r\n")
+        assert stream.flooded and stream.waiting
+
+    def test_an_escaped_byte_is_no_telnet_command(self) -> None:
+        stream = CommandStream()
+        stream.feed(b"CWD " + b"\xff\xff" * (MAX_TELNET + 1) + b"\r\n")
+        assert not stream.flooded
+        assert stream.next() == Command(b"CWD", b"\xff" * (MAX_TELNET + 1))
+
 
 class TestReplyStream:
     @given(pieces(st.just(REPLIES)))
@@ -97,6 +114,17 @@ class TestReplyStream:
         assert stream.ahead
         assert stream.next() is None
         assert not stream.waiting
+
+    def test_preliminary_replies_without_end(self) -> None:
+        stream = ReplyStream(max_preliminary=3)
+        for _ in range(2):
+            stream.feed(b"150 Wait.\r\n" * 3 + b"226 Done.\r\n")
+            assert [reply.code for reply in replies(stream, [b""])] == [150, 150, 150, 226]
+        stream.feed(b"150 Wait.\r\n" * 4)
+        for _ in range(3):
+            assert stream.next() == Reply.of(150, "Wait.")
+        with pytest.raises(NotFTP, match="too many preliminary replies"):
+            stream.next()
 
     @pytest.mark.parametrize(
         ("sent", "reason"),

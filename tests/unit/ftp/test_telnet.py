@@ -1,5 +1,6 @@
 """Telnet commands: taken out of the text, in any pieces."""
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +16,13 @@ def strip(*parts: bytes) -> bytes:
     """What is left of the parts."""
     telnet = TelnetFilter()
     return b"".join(map(telnet.strip, parts))
+
+
+def filtered(parts: list[bytes]) -> tuple[bytes, int, bool]:
+    """What is left of the parts, how many commands were in them, and whether text is the last of them."""
+    telnet = TelnetFilter()
+    text = b"".join(map(telnet.strip, filter(None, parts)))
+    return text, telnet.commands, telnet.ends_in_text
 
 
 @pytest.mark.parametrize(
@@ -67,10 +75,41 @@ def test_whether_it_ends_in_text(stream: bytes, ends_in_text: bool) -> None:
         assert telnet.ends_in_text is ends_in_text
 
 
+@pytest.mark.parametrize(
+    ("stream", "commands"),
+    [
+        (b"NOOP\r\n", 0),
+        (IAC + IAC + b"a" + IAC + IAC, 0),
+        (IAC + IP + IAC + DM + b"ABOR\r\n", 2),
+        (IAC + WILL + IAC + IAC + DONT + b"\x01", 2),
+        (IAC + SB + b"a" + IAC + IAC + IAC + IP + b"b" + IAC + SE, 1),
+        (IAC + SB + IAC, 0),
+        (IAC + WILL, 0),
+        (IAC, 0),
+    ],
+)
+def test_commands_are_counted_once_they_are_complete(stream: bytes, commands: int) -> None:
+    for parts in ([stream], cut(stream, range(len(stream)))):
+        telnet = TelnetFilter()
+        for part in parts:
+            telnet.strip(part)
+        assert telnet.commands == commands
+
+
+@pytest.mark.parametrize("inside", [b"a", IAC + IAC, IAC + IP, IAC + IAC + IAC + IP])
+def test_a_subnegotiation_without_end_is_not_kept(inside: bytes) -> None:
+    telnet = TelnetFilter()
+    telnet.strip(IAC + SB)
+    for _ in range(10):
+        assert telnet.strip(inside * 10_000) == b""
+        assert len(repr(attrs.asdict(telnet))) < 200
+
+
 @given(pieces(st.lists(st.sampled_from([b"a", b"\r\n", IAC, WILL, DONT, SB, SE, IP, b"\x01"])).map(b"".join)))
 def test_pieces_do_not_matter(stream_and_parts: tuple[bytes, list[bytes]]) -> None:
     stream, parts = stream_and_parts
-    assert strip(*parts) == strip(stream) == strip(*cut(stream, range(len(stream))))
+    ways = [filtered(some) for some in ([stream], parts, cut(stream, range(len(stream))))]
+    assert ways[0] == ways[1] == ways[2]
 
 
 @given(st.binary())

@@ -517,6 +517,19 @@ def test_behind_a_write_that_failed_a_read_tells_of_a_lost_connection(rare: Rare
     assert not isinstance(lost.value, TLSBroken)
 
 
+@pytest.mark.parametrize("end", ["finish", "close"])
+def test_behind_an_end_that_could_not_be_said_a_read_tells_of_a_lost_connection(rare: Rare, end: str) -> None:
+    """A close_notify is a write as well."""
+    ready(rare)
+    rare.tls.shutdown_says = [SSL.SysCallError(32, "EPIPE")] * 2
+    rare.tls.recv_says = [SSL.Error([("", "", "protocol is shutdown")])]
+    with contextlib.suppress(ConnectionResetError):
+        getattr(rare.leg, end)()
+    with pytest.raises(ConnectionResetError, match="connection lost") as lost:
+        rare.leg.receive(10)
+    assert not isinstance(lost.value, TLSBroken)
+
+
 def test_the_end_that_waits(rare: Rare) -> None:
     ready(rare)
     rare.tls.shutdown_says = [SSL.WantWriteError(), SSL.WantReadError(), False]

@@ -185,7 +185,7 @@ class Books:
         if line.direction is not None:
             return self.may_be_of_a_transfer(line, reply)
         if line.verb in _PASSIVE:
-            return self.may_be_of_a_port(reply)
+            return self.may_be_of_a_port(line, reply)
         if not self.setting.tls.terminates:
             return False
         return VERBS[line.verb].kind is Kind.TLS or (line.verb == b"FEAT" and reply.code == 211)
@@ -202,12 +202,13 @@ class Books:
         gives_up = bool(unread) and unread[0].verb == b"ABOR"
         return reply == transfers.TRANSFER_CUT and line.forwarded and (self.carrier.ended or gives_up)
 
-    def may_be_of_a_port(self, reply: Reply) -> bool:
+    def may_be_of_a_port(self, line: Line, reply: Reply) -> bool:
         """Whether we may say that to PASV or EPSV."""
         match self.event:
             case on.ReplyReceived(origins):
                 port = parse_227(origins) or parse_229(origins)
                 usable = port is not None and self.ports.public_port(port) is not None
+                usable = usable and origins.code == _PASSIVE[line.verb]
                 return reply == transfers.NO_DATA_PORT and self.channel is None and not usable
             case on.DataDenied():
                 return reply == transfers.TOO_MANY_PORTS

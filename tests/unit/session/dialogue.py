@@ -59,9 +59,9 @@ class Dialogue:
     def _next_event(self) -> on.Event | None:
         if self._events:
             return self._events.popleft()
-        while (event := self._reading.next_reply()) is None and self._from_origin:
+        while (event := self._reading.next(self.judge)) is None and self._from_origin and self.judge.listens:
             self._reading.replies.feed(self._from_origin.popleft())
-        return event or self._reading.next(self.judge)
+        return event
 
     def _perform(self, action: do.Action) -> None:
         match action:

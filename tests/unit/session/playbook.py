@@ -200,6 +200,7 @@ _EVENTS: tuple[tuple[str, Callable[..., on.Event]], ...] = (
     ("client: (.*)", lambda text: on.CommandReceived(Command.parse(_bytes(text)))),
     ("client unclean: (.*)", lambda name: on.UncleanReceived(Unclean[name])),
     ("client is foreign", on.ForeignReceived),
+    ("client floods with Telnet", on.TelnetFlooded),
     ("client lost", on.ClientLost),
     ("origin fails: (.*)", on.OriginFailed),
     ("origin: (.*)", lambda text: on.ReplyReceived(_reply(text))),

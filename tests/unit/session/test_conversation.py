@@ -6,6 +6,7 @@ import pytest
 from gateway.ftp.commands import VERBS, Kind
 from gateway.session.conversation import MAX_QUEUED
 from gateway.session.policy import Policy
+from gateway.session.tolerance import MAX_UNASKED
 from tests.unit.session.playbook import NAMED, RUNNING, SETTING, Playbook
 
 
@@ -169,7 +170,7 @@ class TestReplies:
                 origin: PWD
         """)
 
-    @pytest.mark.parametrize("command", ["PWD", "EPSV", "EPSV ALL"])
+    @pytest.mark.parametrize("command", ["PWD", "EPSV ALL"])
     def test_227_to_anything_else_is_text(self, play: Playbook, command: str) -> None:
         play(f"""
             client: {command}
@@ -178,7 +179,7 @@ class TestReplies:
                 client: 227 Entering Passive Mode (10,0,0,1,78,32)
         """)
 
-    @pytest.mark.parametrize("command", ["PWD", "PASV", "EPSV ALL"])
+    @pytest.mark.parametrize("command", ["PWD", "EPSV ALL"])
     def test_229_to_anything_else_is_text(self, play: Playbook, command: str) -> None:
         play(f"""
             client: {command}
@@ -197,6 +198,23 @@ class TestReplies:
                 client: 257 /
             origin: 150 Who asked?
                 note originError reason='reply to no command'
+        """)
+
+    def test_one_too_many_ends_the_session(self, play: Playbook) -> None:
+        for _ in range(MAX_UNASKED):
+            play("""
+                client: PWD
+                    origin: PWD
+                origin: 257 /
+                    client: 257 /
+                origin: 200 Who asked?
+                    note originError reason='reply to no command'
+            """)
+        play("""
+            origin: 200 Who asked?
+                note originError reason='too many replies to no command'
+                client: 421 Service not available; closing control connection.
+                close: origin speaks no FTP
         """)
 
     @pytest.mark.parametrize("before", ["", "    client: PWD\n        origin: PWD", RUNNING])

@@ -5,9 +5,11 @@ from typing import cast
 import pytest
 
 from gateway.ftp.commands import Command
+from gateway.session import actions as do
 from gateway.session import events as on
 from gateway.session.conversation import MAX_QUEUED
 from gateway.session.events import Event
+from gateway.session.exchanges import Exchange
 from gateway.session.judge import Judge, UnexpectedEvent
 from tests.unit.session.playbook import COMPLETING, LISTENING, RUNNING, SETTING, Playbook
 
@@ -20,6 +22,13 @@ class TestOtherProtocols:
                 client: 421 This is an FTP server; closing control connection.
                 close: client speaks no FTP
             client: NOOP
+        """)
+
+    def test_telnet_commands_without_end(self, play: Playbook) -> None:
+        play("""
+            client floods with Telnet
+                client: 421 Too many Telnet commands; closing control connection.
+                close: client sent Telnet commands
         """)
 
     def test_before_the_greeting(self) -> None:
@@ -111,15 +120,28 @@ class TestEnd:
                 close: origin closed the session
         """)
 
-    def test_an_origin_that_talks_on_while_a_completion_is_held(self, play: Playbook) -> None:
+    @pytest.mark.parametrize(("text", "most"), [("More", MAX_QUEUED), ("x" * 8000, 9)])
+    def test_an_origin_that_talks_on_while_a_completion_is_held(self, play: Playbook, text: str, most: int) -> None:
+        play(COMPLETING)
+        for _ in range(most):
+            assert play.session.listens
+            play(f"origin: 200 {text}")
+        assert not play.session.listens
+        errors = "    note originError reason='reply to no command'\n" * most
+        play(f"data delivered to client\n    release data\n    client: 226 Transfer complete\n{errors}")
+        assert play.session.listens
+
+    def test_an_abort_does_not_wait_for_the_replies_behind_a_held_completion(self, play: Playbook) -> None:
         play(COMPLETING)
         for _ in range(MAX_QUEUED):
             play("origin: 200 More")
+        errors = "    note originError reason='reply to no command'\n" * MAX_QUEUED
+        cut = "    abort data\n    client: 426 Data connection closed; transfer aborted.\n"
+        play(f"client: ABOR\n{cut}{errors}    origin: ABOR")
+        assert play.session.listens
         play("""
-            origin: 200 More
-                note originError reason='replies to no command'
-                client: 421 Service not available; closing control connection.
-                close: origin speaks no FTP
+            origin: 226 Nothing to abort
+                client: 226 Nothing to abort
         """)
 
     def test_draining_between_transfers(self, play: Playbook) -> None:
@@ -225,6 +247,21 @@ def test_each_phase_takes_its_own_events(script: str, event: Event, message: str
 def test_nothing_matters_behind_the_end(play: Playbook) -> None:
     play.happens("client lost")
     assert play.session.receive(on.Started()) == []
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        Command(b"PASS", b"secret"),
+        Command.parse(b"PASS secret"),
+        Exchange(Command(b"PASS", b"secret"), Command(b"PASS", b"secret")),
+        on.CommandReceived(Command(b"PASS", b"secret")),
+        do.SendToOrigin(b"PASS secret\r\n"),
+    ],
+    ids=lambda shown: type(shown).__name__,
+)
+def test_an_argument_is_in_no_repr(shown: object) -> None:
+    assert "secret" not in repr(shown)
 
 
 def test_passwords_are_in_no_repr() -> None:

@@ -129,13 +129,11 @@ origin: 530 No at 198.51.100.1
     def test_an_origin_that_goes_on_and_on(self, play: Playbook) -> None:
         play(self.FAILED)
         for _ in range(MAX_QUEUED):
+            assert play.session.listens
             play("origin: 200 What\n")
-        play("""
-            origin: 200 What
-                note originError reason='replies to no command'
-                client: 421 Service not available; closing control connection.
-                close: origin speaks no FTP
-        """)
+        assert not play.session.listens
+        play.happens("failed login counted")
+        assert play.session.listens
 
     def test_the_end_of_the_session_does_not_wait_for_it(self, play: Playbook) -> None:
         play(self.FAILED)

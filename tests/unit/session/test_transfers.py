@@ -402,6 +402,10 @@ class TestPassive:
             ("PASV", "227 Passive", "originError reason='malformed 227 reply'"),
             ("EPSV", "229 (||20000|)", "originError reason='malformed 229 reply'"),
             ("PASV", "227-(198,51,100,1,78,32)\\r\\n227 End", "originError reason='malformed 227 reply'"),
+            ("EPSV", "227 (10,0,0,1,78,32)", "originError reason='227 in answer to EPSV'"),
+            ("EPSV 1", "227 (198,51,100,1,78,32)", "originError reason='227 in answer to EPSV'"),
+            ("PASV", "229 (|||20000|)", "originError reason='229 in answer to PASV'"),
+            ("PASV", "229 (|1|10.0.0.1|20000|)", "originError reason='229 in answer to PASV'"),
         ],
     )
     def test_no_port_to_open(self, play: Playbook, command: str, reply: str, note: str) -> None:

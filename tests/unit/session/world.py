@@ -179,7 +179,8 @@ class World:
     @property
     def origin_may_speak(self) -> bool:
         """Whether the origin can say what nobody asked for."""
-        return self.origin_up and self.origin_greeted and not self.origin_handshake and not self.books.opaque
+        may = self.origin_up and self.origin_greeted and self.session.listens
+        return may and not self.origin_handshake and not self.books.opaque
 
     def origin_steps(self) -> list[Step]:
         """What the origin can do next, and what waits on its behalf."""
@@ -269,7 +270,7 @@ class World:
 
     def speakers(self) -> list[Job]:
         """The first job; and where that is a transfer that runs, the first beside it."""
-        if self.origin_handshake:
+        if self.origin_handshake or not self.session.listens:
             return []
         return self.jobs[:2] if self.jobs and self.jobs[0].spoken and self.jobs[0].line.direction else self.jobs[:1]
 
