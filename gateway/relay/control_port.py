@@ -13,8 +13,8 @@ from twisted.internet.protocol import ServerFactory
 from gateway.addresses import Address, SocketAddress, peer_address
 from gateway.ftp.replies import Reply
 from gateway.guard.admission import Refusal
+from gateway.net.arrival import Arrival
 from gateway.net.leg import Leg
-from gateway.net.names import Arrival
 from gateway.net.proxy_header import ProxyInfo
 from gateway.net.reactor import Reactor
 from gateway.net.reception import Contained, Reception

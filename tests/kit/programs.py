@@ -33,6 +33,13 @@ def environment(**more: str) -> dict[str, str]:
     return {**ours, "PYTHONPATH": str(Path(gateway.__file__).parents[1]), **more}
 
 
+def patched(directory: Path, code: str) -> dict[str, str]:
+    """The environment of a program in which Python runs this code before the program begins."""
+    (directory / "sitecustomize.py").write_text(code)
+    ours = environment()
+    return {**ours, "PYTHONPATH": f"{directory}:{ours['PYTHONPATH']}"}
+
+
 @attrs.define(eq=False)
 class Output:
     """The lines that a program has written to one of its streams."""

@@ -903,7 +903,7 @@ def test_reference() -> None:
         "origin_connect",
         "seconds, above 0",
         "10",
-        "Time for the origin to accept a TCP connection, control or data.",
+        "Time to look the origin's name up and connect to it, control or data.",
     )
     tls = {entry.key: entry for entry in sections["application.tls"].entries}
     assert (tls["require"].form, tls["require"].default) == ('"none" | "control" | "data"', '"none"')

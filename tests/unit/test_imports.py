@@ -21,7 +21,7 @@ ROOMS: dict[str, set[str]] = {
     "gateway.observe": set(),
     "gateway.tls": {"gateway.addresses"},
     "gateway.guard": {"gateway.addresses"},
-    "gateway.net": {"gateway.addresses", "gateway.tls"},
+    "gateway.net": {"gateway.addresses", "gateway.threads", "gateway.tls"},
     "gateway.data": {"gateway.addresses", "gateway.machine", "gateway.net"},
     "gateway.origins": {"gateway.addresses", "gateway.net", "gateway.tls"},
     "gateway.relay": {
