@@ -3,6 +3,7 @@
 import datetime
 import ipaddress
 import json
+import os
 import re
 import time
 from pathlib import Path
@@ -445,6 +446,9 @@ def test_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert load(path).events.path == str(tmp_path / "events.jsonl")
     with pytest.raises(ConfigError, match=r"Is a directory$"):
         load(tmp_path)
+    os.mkfifo("fifo.toml")
+    with pytest.raises(ConfigError, match=r"^fifo\.toml: not a regular file$"):
+        load(Path("fifo.toml"))
 
 
 # TLS

@@ -14,12 +14,13 @@ import origin
 # What each room may import of ours, besides itself. ``data`` knows nothing of FTP.
 ROOMS: dict[str, set[str]] = {
     "gateway.addresses": set(),
+    "gateway.files": set(),
     "gateway.machine": set(),
     "gateway.threads": set(),
     "gateway.ftp": {"gateway.addresses"},
     "gateway.session": {"gateway.addresses", "gateway.ftp", "gateway.machine", "gateway.observe"},
     "gateway.observe": set(),
-    "gateway.tls": {"gateway.addresses"},
+    "gateway.tls": {"gateway.addresses", "gateway.files"},
     "gateway.guard": {"gateway.addresses"},
     "gateway.net": {"gateway.addresses", "gateway.threads", "gateway.tls"},
     "gateway.data": {"gateway.addresses", "gateway.machine", "gateway.net"},
@@ -35,7 +36,7 @@ ROOMS: dict[str, set[str]] = {
         "gateway.session",
         "gateway.tls",
     },
-    "gateway.config": {"gateway.addresses", "gateway.ftp", "gateway.tls"},
+    "gateway.config": {"gateway.addresses", "gateway.files", "gateway.ftp", "gateway.tls"},
     "gateway.applications": {
         "gateway.addresses",
         "gateway.config",
