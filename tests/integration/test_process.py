@@ -461,6 +461,19 @@ def test_the_command_reloads(how: str, file: Path, origin: SocketAddress, place:
         program.out.wait("configuration reloaded")
 
 
+@pytest.mark.parametrize("how", ["pid", "pidfile"])
+def test_the_command_signals_no_other_program(how: str, tmp_path: Path) -> None:
+    """One whose id a gateway had that crashed: SIGHUP would end it."""
+    with running("sleep", str(PATIENCE), directory=tmp_path) as other:
+        pid = other.process.pid
+        (tmp_path / "twistd.pid").write_text(str(pid))
+        arguments = [] if how == "pidfile" else ["--pid", str(pid)]
+        with running(COMMAND, "reload", *arguments, directory=tmp_path) as command:
+            assert command.exit() == 1
+            assert command.err.lines == [f"ftp-gateway: process {pid} is not an ftp-gateway"]
+        assert other.stop() == -signal.SIGTERM  # and of nothing before
+
+
 def test_a_reload_opens_the_event_file_anew(file: Path, place: SocketAddress) -> None:
     events, rotated = file.parent / "events.jsonl", file.parent / "events.jsonl.1"
     file.write_text(file.read_text() + f'[events]\npath = "{events.name}"')

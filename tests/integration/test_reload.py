@@ -100,7 +100,7 @@ def test_sessions_go_on_while_many_applications_are_read(file: Path) -> None:
                 assert min(pauses) < PAUSE, pauses
 
 
-# A file system that hangs: while there is a FIFO of that name, each reading waits until the test has held its other end.
+# A file system that hangs: while there is a FIFO of that name, each reading waits until the test lets go of it.
 HANGING = """
 import os
 from gateway import files

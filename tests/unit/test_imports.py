@@ -16,6 +16,7 @@ ROOMS: dict[str, set[str]] = {
     "gateway.addresses": set(),
     "gateway.files": set(),
     "gateway.machine": set(),
+    "gateway.pids": set(),
     "gateway.threads": set(),
     "gateway.ftp": {"gateway.addresses"},
     "gateway.session": {"gateway.addresses", "gateway.ftp", "gateway.machine", "gateway.observe"},
@@ -60,7 +61,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "gateway.demo": {"gateway.config", "gateway.tls", "origin"},
     "gateway.tap": {"gateway.config", "gateway.demo", "gateway.net", "gateway.service"},
-    "gateway.cli": {"gateway.config"},
+    "gateway.cli": {"gateway.config", "gateway.pids"},
     "origin": set(),
 }
 PURE = {"gateway.ftp", "gateway.session"}
