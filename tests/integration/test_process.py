@@ -29,6 +29,7 @@ from tests.kit.gateway import application
 from tests.kit.ports import take
 from tests.kit.programs import BIN, NET, Program, assert_no_traceback, demo_ports, environment, ready, running, until
 from tests.kit.servers.requirements import require
+from tests.kit.sockets import FULL, full
 
 DAEMON = (str(BIN / "twistd"),)
 TWISTD = (*DAEMON, "-n")
@@ -352,6 +353,31 @@ def test_systemd_is_notified(file: Path, place: SocketAddress, tmp_path: Path) -
             with session, data:
                 program.tell(signal.SIGTERM)
                 assert systemd.recv(100) == b"STOPPING=1"  # while the transfer goes on
+                read_all(data)
+            assert program.exit() == 0
+
+
+def test_a_receiver_of_systemd_s_that_does_not_read_holds_nobody(
+    file: Path, place: SocketAddress, tmp_path: Path
+) -> None:
+    """Neither the start, nor sessions, nor the end; it misses nothing."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        before = full(systemd, tmp_path / "notify")
+        command = (*TWISTD, "ftp-gateway", "--config", file.name)
+        env = environment(NOTIFY_SOCKET=str(tmp_path / "notify"))
+        with running(*command, directory=file.parent, env=env) as program:
+            ready(program)
+            hello(place)
+            program.tell(signal.SIGHUP)
+            program.out.wait("configuration reloaded")
+            session, data = begin_download(place)
+            with session, data:
+                program.tell(signal.SIGTERM)
+                program.out.wait("stopping, sessions left: 1")
+                systemd.settimeout(PATIENCE)
+                assert [systemd.recv(100) for _ in range(before)] == [FULL] * before
+                states = [systemd.recv(100).partition(b"=")[0] for _ in range(4)]
+                assert states == [b"READY", b"RELOADING", b"READY", b"STOPPING"]
                 read_all(data)
             assert program.exit() == 0
 
