@@ -7,13 +7,11 @@ from collections.abc import Iterator
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IAddress, IListeningPort
-from twisted.internet.protocol import ServerFactory
 
 from gateway.addresses import Address, SocketAddress, peer_address
 from gateway.ftp.replies import Reply
 from gateway.guard.admission import Refusal
-from gateway.net.arrival import Arrival
+from gateway.net.acceptor import Acceptor
 from gateway.net.leg import Leg
 from gateway.net.proxy_header import ProxyInfo
 from gateway.net.reactor import Reactor
@@ -31,7 +29,7 @@ MAX_TURNED_AWAY = 256
 
 
 @attrs.define(eq=False)
-class ControlPort(ServerFactory):
+class ControlPort:
     """The port that makes a session of each client that is let in, and counts the sessions.
 
     :param terms: the terms of new sessions; running ones keep theirs.
@@ -39,13 +37,11 @@ class ControlPort(ServerFactory):
     :param numbers: gives each session its number.
     """
 
-    noisy = False
-
     reactor: Reactor = attrs.field(repr=False)
     terms: SessionTerms
     drain: float
     numbers: Iterator[int] = attrs.field(repr=False)
-    listening: IListeningPort | None = attrs.field(default=None, init=False, repr=False)
+    listening: Acceptor | None = attrs.field(default=None, init=False, repr=False)
     _reception: Reception | None = attrs.field(default=None, init=False, repr=False)
     _turned_away: set[Side] = attrs.field(factory=set, init=False, repr=False)
     _relays: dict[Relay, Address] = attrs.field(factory=dict, init=False, repr=False)
@@ -56,14 +52,8 @@ class ControlPort(ServerFactory):
         """The number of running sessions."""
         return len(self._relays)
 
-    def logPrefix(self) -> str:
-        """The name of the port in Twisted's own log lines."""
-        return self.terms.name
-
-    def buildProtocol(self, addr: IAddress | None) -> Arrival:
-        return Arrival(self._came)
-
-    def _came(self, connection: socket.socket, peer: SocketAddress) -> None:
+    def came(self, connection: socket.socket, peer: SocketAddress) -> None:
+        """Called with a new connection."""
         with Contained(connection):
             if not self.terms.is_proxy(peer_address(peer[0])):
                 self._welcome(connection, peer, None)
@@ -104,7 +94,7 @@ class ControlPort(ServerFactory):
     def shut(self) -> None:
         """Lets no more clients in; running sessions go on."""
         if self.listening is not None:
-            self.listening.stopListening()
+            self.listening.close()
             self.listening = None
         if self._reception is not None:
             self._reception.close()

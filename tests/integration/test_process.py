@@ -6,12 +6,13 @@ import json
 import os
 import pwd
 import re
+import resource
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from datetime import datetime, timedelta
 from ftplib import FTP
 from itertools import count
@@ -513,6 +514,42 @@ def test_a_reload_opens_the_event_file_anew(file: Path, place: SocketAddress) ->
     for path, session in ((rotated, 1), (events, 2)):
         records = [json.loads(line) for line in path.read_text().splitlines()]
         assert {record["session"] for record in records} == {session}
+
+
+# A shortage of descriptors
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="needs prlimit(2)")
+def test_a_flood_at_the_limit_of_descriptors_is_one_line(file: Path, place: SocketAddress) -> None:
+    """And once descriptors are free again, the next client is served."""
+    with started(file) as program:
+        ready(program)
+        hello(place)
+        limits = resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE)
+        used = max(int(one.name) for one in Path(f"/proc/{program.process.pid}/fd").iterdir())
+        resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE, (used + 8, limits[1]))
+        with ExitStack() as held:
+            while visit(place, held).startswith(b"220"):  # until nobody gets in
+                pass
+            refused = [words for _ in range(300) if not (words := visit(place))]
+        assert len(refused) > 290  # the others got in when one of the crowd had been told to go
+        until(lambda: program.out.count("] connect ") == program.out.count("] disconnect "))  # they have gone
+        hello(place)
+        assert program.stop() == 0
+        lines = [line for line in program.out.lines if "descriptorsExhausted" in line]
+        assert [line for line in program.out.lines if "EMFILE" in line or "reserve" in line] == []
+        first, last = (int(line.rpartition("refused=")[2]) for line in lines)
+        assert first >= 1  # the second line is that of the end
+        assert len(refused) <= first + last <= len(refused) + 10
+
+
+def visit(place: SocketAddress, held: ExitStack | None = None) -> bytes:
+    """The words with which a client is received; none where it is refused. It goes at once, or with the others."""
+    with ExitStack() as alone:
+        try:
+            return (held or alone).enter_context(Conversation.to(place)).reply()
+        except ConnectionResetError:
+            return b""
 
 
 # The end

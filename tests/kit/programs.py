@@ -60,6 +60,10 @@ class Output:
         with self._changed:
             return self._lines.copy()
 
+    def count(self, text: str) -> int:
+        """The number of lines so far that hold the text."""
+        return sum(text in line for line in self.lines)
+
     def wait(self, text: str, count: int = 1, patience: float = PATIENCE) -> str:
         """Waits until so many lines hold the text; gives the last of them."""
 

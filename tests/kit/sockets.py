@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import select
 import socket
 import struct
@@ -81,7 +80,8 @@ def full(receiver: socket.socket, path: Path) -> int:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         sender.setblocking(False)
         sender.connect(str(path))
+        sent = 0
         with contextlib.suppress(BlockingIOError):
-            for sent in itertools.count():
-                sender.send(FULL)
+            while sender.send(FULL):
+                sent += 1
     return sent

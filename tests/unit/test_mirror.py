@@ -33,7 +33,6 @@ ELSEWHERE = {
     "data/usage": VALUES,
     "demo": JOINS,
     "dropin/ftp_gateway_plugin": "tests/packaging installs it",
-    "net/arrival": SOCKETS,
     "net/dial": SOCKETS,
     "net/reactor": VALUES,
     "relay/control_port": SOCKETS,
