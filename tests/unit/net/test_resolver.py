@@ -202,3 +202,17 @@ def test_old_answers_are_forgotten(names: Names) -> None:
         names.turns.turn()
         names.turns.advance(SHARED)
     assert len(names.resolver._look_ups) == 1
+
+
+def test_no_thread_is_no_address_for_the_moment(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", refuse)
+        receiver = names.ask()
+    assert (receiver.addresses, receiver.completed) == ([], 1)
+    names.turns.advance(FAILURE_SHARED)
+    receiver = names.ask()
+    names.turns.turn()
+    assert receiver.addresses == [IPv4Address("TCP", ONE, 21)]
