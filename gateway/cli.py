@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -12,6 +10,7 @@ from pathlib import Path
 
 from gateway import config
 from gateway.config import ConfigError
+from gateway.pids import NotAGateway, hang_up, process_id
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,23 +71,14 @@ def _reload(chosen: argparse.Namespace) -> int:
     except ValueError:
         return _complain(f"{chosen.pidfile} holds no process id")
     try:
-        os.kill(pid, signal.SIGHUP)
+        hang_up(pid)
+    except NotAGateway:
+        return _complain(f"process {pid} is not an ftp-gateway")
     except (ProcessLookupError, OverflowError):
         return _complain(f"no running gateway found: there is no process {pid}")
     except OSError as error:
         return _complain(f"cannot signal process {pid}: {error.strerror}")
     return 0
-
-
-def process_id(text: str) -> int:
-    """A process id. Zero and negative numbers would be whole groups of processes.
-
-    :raises ValueError: where the text is not a process id.
-    """
-    pid = int(text)
-    if pid <= 0:
-        raise ValueError("not a process id")
-    return pid
 
 
 def _complain(sentence: str) -> int:

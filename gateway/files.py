@@ -1,7 +1,11 @@
-"""The cache of files: a value is made from files once, and kept while they are unchanged and it is used."""
+"""The files that an operator names: only regular ones are read, and a value made from files is kept while they are
+unchanged and it is used."""
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -11,6 +15,26 @@ import attrs
 
 T = TypeVar("T")
 State = tuple[tuple[Path, int, int, int], ...]
+
+
+def read_regular(path: Path) -> bytes:
+    """Reads a file. A FIFO, a socket or a device could block for ever, so it is refused unread.
+
+    Standard input is read as ``/dev/stdin`` where it is a file, and refused where it is a pipe or a terminal.
+
+    :raises OSError: where it cannot be read, or is not a regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    try:
+        kind = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(kind):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(kind):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
 
 
 def state(files: Iterable[Path]) -> State:

@@ -19,6 +19,7 @@ from twisted.python import usage
 from gateway import config
 from gateway.config import Config, ConfigError
 from gateway.net.clock import use_monotonic_clock
+from gateway.net.resolver import use_own_resolver
 from gateway.service import Gateway
 
 # Seconds after which a thread that reads a configuration hands the interpreter back to the reactor. A command needs
@@ -102,6 +103,7 @@ def makeService(options: Options) -> IService:
 
     reactor: Any = installed
     use_monotonic_clock(reactor)
+    use_own_resolver(reactor)
     services = MultiService()
     if options["demo"]:
         from gateway.demo import DemoHints, DemoOrigin

@@ -13,18 +13,19 @@ from weakref import WeakValueDictionary
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.tcp import Port
 
 from gateway import config
 from gateway.applications import building
 from gateway.applications.building import CannotStart, FileKey, Shared
 from gateway.applications.listening import bind
+from gateway.applications.shortage import Shortage
 from gateway.applications.watching import Look, Watch
 from gateway.config import Config, Geo
 from gateway.data.bandwidth import Bandwidth
 from gateway.data.port import DataPorts
 from gateway.guard.admission import Known
 from gateway.guard.counts import Counts
+from gateway.net.acceptor import Acceptor
 from gateway.net.reactor import Reactor
 from gateway.relay.control_port import ControlPort
 from gateway.relay.public import PublicHost
@@ -108,6 +109,7 @@ class Registry:
     _leaving: set[ControlPort] = attrs.field(factory=set, init=False)
     _closing: bool = attrs.field(default=False, init=False)
     _data_ports: DataPorts = attrs.field(init=False, repr=False)
+    _shortage: Shortage = attrs.field(init=False, repr=False)
     _sessions: Counts = attrs.field(factory=Counts, init=False, repr=False)
     # The records of clients, by application; they live as long as a session or a control port has them.
     _known: WeakValueDictionary[str, Known] = attrs.field(factory=WeakValueDictionary, init=False, repr=False)
@@ -115,6 +117,7 @@ class Registry:
 
     def __attrs_post_init__(self) -> None:
         self._data_ports = DataPorts(self.reactor)
+        self._shortage = Shortage(self.reactor, self.note)
 
     @property
     def applications(self) -> Mapping[str, Running]:
@@ -194,11 +197,11 @@ class Registry:
 
     def _bind(self, wanted: Config, built: Built) -> Change:
         ports: dict[str, ControlPort] = {}
-        bound: list[Port] = []
+        bound: list[Acceptor] = []
 
         def abandon() -> None:
             for port in bound:
-                port.stopListening()
+                port.close()
 
         try:
             self._check_open()
@@ -207,7 +210,7 @@ class Registry:
                     port = self._now.ports.get(place)
                     if port is None:
                         port = ControlPort(self.reactor, running.terms, running.wanted.timeouts.drain, self._numbers)
-                        port.listening = bind(self.reactor, place, port)
+                        port.listening = bind(self.reactor, place, port, self._shortage.refuse)
                         bound.append(port.listening)
                     ports[place] = port
         except BaseException:
@@ -224,9 +227,10 @@ class Registry:
             for watch, last, look in built.looks:
                 watch.take(last, look)
             self._replace(Parts(built.applications, ports, built.publics, built.watches))
+            self._shortage.prepare()
             self._sessions.limit, self._data_ports.limit = wanted.limits.sessions, wanted.limits.data_ports
             for port in bound:
-                port.startReading()
+                port.start()
 
         return Change(commit, abandon)
 
@@ -270,7 +274,8 @@ class Registry:
             port.hurry()
 
     def close(self) -> None:
-        """Stops the resolution of the public addresses, and the watches over files."""
+        """Stops the resolution of the public addresses and the watches over files, and spares no descriptor."""
+        self._shortage.close()
         for public in self._now.publics.values():
             public.stop()
         for watch in self._now.watches.values():

@@ -101,7 +101,7 @@ class Timeouts:
 
     origin_connect: Seconds = field(
         default=10.0,
-        metadata={"doc": "Time for the origin to accept a TCP connection, control or data."},
+        metadata={"doc": "Time to look the origin's name up and connect to it, control or data."},
     )
     login: Seconds = field(
         default=60.0,
@@ -326,7 +326,8 @@ class Application:
     )
     origin: Origin = field(
         metadata={
-            "doc": "The FTP server. An IPv6 address stands in brackets. A hostname is resolved for each session."
+            "doc": "The FTP server. An IPv6 address stands in brackets. A hostname is resolved for new sessions; "
+            "they share one look-up, and its answer for 5 seconds."
         },
     )
     data_ports: PortRanges = field(

@@ -21,6 +21,7 @@ from gateway.config import checks
 from gateway.config.keys import Application, Config, Geo, is_table, key, table_in
 from gateway.config.structure import converter
 from gateway.config.values import quoted
+from gateway.files import read_regular
 
 _PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -41,7 +42,7 @@ class ConfigError(Exception):
 def load(path: Path) -> Config:
     """Reads a file; raises ConfigError. Relative file names in it are relative to its directory."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular(path).decode()
     except OSError as error:
         raise ConfigError([f"{path}: {error.strerror}"]) from None
     except UnicodeDecodeError:

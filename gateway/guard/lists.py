@@ -11,6 +11,7 @@ from pathlib import Path
 import attrs
 
 from gateway.addresses import Address, Network
+from gateway.files import read_regular
 from gateway.guard.access_files import AccessFileError, FileKind
 
 _BITS = {4: 32, 6: 128}
@@ -90,8 +91,8 @@ def _network(entry: str) -> tuple[int, int, int]:
 
 def _read(path: str) -> NetworkList:
     # Only comments may hold other than ASCII, in whatever encoding.
-    with Path(path).open(encoding="utf-8-sig", errors="replace") as lines:
-        return NetworkList.of(lines, path)
+    text = read_regular(Path(path)).decode("utf-8-sig", errors="replace")
+    return NetworkList.of(text.split("\n"), path)
 
 
 LISTS = FileKind(_read)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
+from io import BytesIO
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
 
 from gateway.addresses import Address
+from gateway.files import read_regular
 from gateway.guard.access_files import AccessFile, AccessFileError, FileKind
 
 if TYPE_CHECKING:
@@ -95,17 +98,22 @@ def _asn(entry: Any) -> int | None:
     return None
 
 
+class _Content(BytesIO):
+    """The content of a file, with the attribute that maxminddb wants of a file."""
+
+    name = ""
+
+
 def _read(path: str, kept: str, pick: Callable[[Any], T | None]) -> Database[T]:
     import maxminddb  # only where there is a database
 
+    # Not mapped: a file that is cut while it is mapped kills the process with SIGBUS.
+    content = _Content(read_regular(Path(path)))
     try:
-        # Not mapped: a file that is cut while it is mapped kills the process with SIGBUS.
-        reader = maxminddb.open_database(path, maxminddb.MODE_MEMORY)
+        reader = maxminddb.open_database(content, maxminddb.MODE_FD)
         built = datetime.fromtimestamp(reader.metadata().build_epoch, UTC).date().isoformat()
         database = Database(reader, pick, built)
         known = any(pick(entry) is not None for _, entry in islice(reader, PROBED))
-    except OSError:
-        raise
     except Exception:  # damaged bytes raise anything
         raise AccessFileError(f"{path} is not a database in MaxMind's format") from None
     if not known:

@@ -330,6 +330,20 @@ class TooManyDataChannels(Record):
     port: int
 
 
+@attrs.frozen
+class DescriptorsExhausted(Record):
+    """The process had no file descriptor left for new connections, so they were closed. At most one in a minute.
+
+    :param refused: the number of connections that were closed since the last one; 0 where even that was not possible,
+        and they wait.
+    """
+
+    name = "descriptorsExhausted"
+    scope = Scope.GATEWAY
+
+    refused: int
+
+
 # Origins, TLS, names
 
 

@@ -21,8 +21,8 @@ class Origin:
     :param tls: the TLS that is spoken to it; None for none.
     :param control_header: makes the PROXY header before a control connection to it; b"" for none.
     :param data_header: makes the PROXY header before a data connection to it; b"" for none.
-    :param connect_timeout: seconds that it has to accept a connection.
-    :param name: its host name, which is resolved for each session; None where the host is an address.
+    :param connect_timeout: seconds that the look-up of its name and its connection may take together.
+    :param name: its host name, which is resolved for new sessions; None where the host is an address.
     """
 
     host: str

@@ -7,15 +7,13 @@ from collections.abc import Iterator
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IAddress, IListeningPort
-from twisted.internet.protocol import ServerFactory
 
 from gateway.addresses import Address, SocketAddress, peer_address
 from gateway.ftp.replies import Reply
 from gateway.guard.admission import Refusal
 from gateway.guard.places import Place
+from gateway.net.acceptor import Acceptor
 from gateway.net.leg import Leg
-from gateway.net.names import Arrival
 from gateway.net.proxy_header import ProxyInfo
 from gateway.net.reactor import Reactor
 from gateway.net.reception import Contained, Reception
@@ -32,7 +30,7 @@ MAX_TURNED_AWAY = 256
 
 
 @attrs.define(eq=False)
-class ControlPort(ServerFactory):
+class ControlPort:
     """The port that makes a session of each client that is let in, and counts the sessions.
 
     :param terms: the terms of new sessions; running ones keep theirs.
@@ -40,13 +38,11 @@ class ControlPort(ServerFactory):
     :param numbers: gives each session its number.
     """
 
-    noisy = False
-
     reactor: Reactor = attrs.field(repr=False)
     terms: SessionTerms
     drain: float
     numbers: Iterator[int] = attrs.field(repr=False)
-    listening: IListeningPort | None = attrs.field(default=None, init=False, repr=False)
+    listening: Acceptor | None = attrs.field(default=None, init=False, repr=False)
     _reception: Reception | None = attrs.field(default=None, init=False, repr=False)
     _turned_away: set[Side] = attrs.field(factory=set, init=False, repr=False)
     _relays: dict[Relay, Address] = attrs.field(factory=dict, init=False, repr=False)
@@ -57,14 +53,8 @@ class ControlPort(ServerFactory):
         """The number of running sessions."""
         return len(self._relays)
 
-    def logPrefix(self) -> str:
-        """The name of the port in Twisted's own log lines."""
-        return self.terms.name
-
-    def buildProtocol(self, addr: IAddress | None) -> Arrival:
-        return Arrival(self._came)
-
-    def _came(self, connection: socket.socket, peer: SocketAddress) -> None:
+    def came(self, connection: socket.socket, peer: SocketAddress) -> None:
+        """Called with a new connection."""
         with Contained(connection):
             if not self.terms.is_proxy(peer_address(peer[0])):
                 self._welcome(connection, peer, None)
@@ -106,7 +96,7 @@ class ControlPort(ServerFactory):
     def shut(self) -> None:
         """Lets no more clients in; running sessions go on."""
         if self.listening is not None:
-            self.listening.stopListening()
+            self.listening.close()
             self.listening = None
         if self._reception is not None:
             self._reception.close()

@@ -37,6 +37,7 @@ class PublicHost:
     note: Note = attrs.field(repr=False)
     address: IPv4Address | None = attrs.field(default=None, init=False)
     _loop: LoopingCall | None = attrs.field(default=None, init=False, repr=False)
+    _answers: _Answers | None = attrs.field(default=None, init=False, repr=False)
     _failing: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -55,9 +56,16 @@ class PublicHost:
         if self._loop is not None:
             self._loop.stop()
             self._loop = None
+            self._cancel()
 
     def _resolve(self, resolver: IHostnameResolver) -> None:
-        resolver.resolveHostName(_Answers(self._resolved), self.host, addressTypes=[TCPAddress])
+        self._cancel()  # one that takes longer than a minute
+        self._answers = _Answers(self._resolved)
+        resolver.resolveHostName(self._answers, self.host, addressTypes=[TCPAddress])
+
+    def _cancel(self) -> None:
+        if self._answers is not None and self._answers.resolution is not None:
+            self._answers.resolution.cancel()
 
     def _resolved(self, answers: list[IPv4Address]) -> None:
         if not answers:
@@ -78,13 +86,15 @@ class PublicHost:
 class _Answers:
     done: Callable[[list[IPv4Address]], None]
     found: list[IPv4Address] = attrs.field(factory=list, init=False)
+    resolution: IHostResolution | None = attrs.field(default=None, init=False)  # while it runs
 
     def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
-        """Does nothing: a resolution is never cancelled."""
+        self.resolution = resolutionInProgress
 
     def addressResolved(self, address: IAddress) -> None:
         assert isinstance(address, TCPAddress)
         self.found.append(IPv4Address(address.host))
 
     def resolutionComplete(self) -> None:
+        self.resolution = None
         self.done(self.found)

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.hashes import SHA256
 from OpenSSL import SSL
 
-from gateway.files import FileCache, State, state
+from gateway.files import FileCache, State, read_regular, state
 from gateway.tls.errors import reason
 
 
@@ -159,7 +159,7 @@ def _works(key: PrivateKeyTypes) -> bool:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path)
     except OSError as error:
         raise CertificateError(f"{path}: {error.strerror}") from None
 

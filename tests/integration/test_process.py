@@ -6,12 +6,13 @@ import json
 import os
 import pwd
 import re
+import resource
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from datetime import datetime, timedelta
 from ftplib import FTP
 from itertools import count
@@ -29,6 +30,7 @@ from tests.kit.gateway import application
 from tests.kit.ports import take
 from tests.kit.programs import BIN, NET, Program, assert_no_traceback, demo_ports, environment, ready, running, until
 from tests.kit.servers.requirements import require
+from tests.kit.sockets import FULL, full
 
 DAEMON = (str(BIN / "twistd"),)
 TWISTD = (*DAEMON, "-n")
@@ -356,6 +358,31 @@ def test_systemd_is_notified(file: Path, place: SocketAddress, tmp_path: Path) -
             assert program.exit() == 0
 
 
+def test_a_receiver_of_systemd_s_that_does_not_read_holds_nobody(
+    file: Path, place: SocketAddress, tmp_path: Path
+) -> None:
+    """Neither the start, nor sessions, nor the end; it misses nothing."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        before = full(systemd, tmp_path / "notify")
+        command = (*TWISTD, "ftp-gateway", "--config", file.name)
+        env = environment(NOTIFY_SOCKET=str(tmp_path / "notify"))
+        with running(*command, directory=file.parent, env=env) as program:
+            ready(program)
+            hello(place)
+            program.tell(signal.SIGHUP)
+            program.out.wait("configuration reloaded")
+            session, data = begin_download(place)
+            with session, data:
+                program.tell(signal.SIGTERM)
+                program.out.wait("stopping, sessions left: 1")
+                systemd.settimeout(PATIENCE)
+                assert [systemd.recv(100) for _ in range(before)] == [FULL] * before
+                states = [systemd.recv(100).partition(b"=")[0] for _ in range(4)]
+                assert states == [b"READY", b"RELOADING", b"READY", b"STOPPING"]
+                read_all(data)
+            assert program.exit() == 0
+
+
 # Reloading
 
 
@@ -461,6 +488,19 @@ def test_the_command_reloads(how: str, file: Path, origin: SocketAddress, place:
         program.out.wait("configuration reloaded")
 
 
+@pytest.mark.parametrize("how", ["pid", "pidfile"])
+def test_the_command_signals_no_other_program(how: str, tmp_path: Path) -> None:
+    """One whose id a gateway had that crashed: SIGHUP would end it."""
+    with running("sleep", str(PATIENCE), directory=tmp_path) as other:
+        pid = other.process.pid
+        (tmp_path / "twistd.pid").write_text(str(pid))
+        arguments = [] if how == "pidfile" else ["--pid", str(pid)]
+        with running(COMMAND, "reload", *arguments, directory=tmp_path) as command:
+            assert command.exit() == 1
+            assert command.err.lines == [f"ftp-gateway: process {pid} is not an ftp-gateway"]
+        assert other.stop() == -signal.SIGTERM  # and of nothing before
+
+
 def test_a_reload_opens_the_event_file_anew(file: Path, place: SocketAddress) -> None:
     events, rotated = file.parent / "events.jsonl", file.parent / "events.jsonl.1"
     file.write_text(file.read_text() + f'[events]\npath = "{events.name}"')
@@ -474,6 +514,42 @@ def test_a_reload_opens_the_event_file_anew(file: Path, place: SocketAddress) ->
     for path, session in ((rotated, 1), (events, 2)):
         records = [json.loads(line) for line in path.read_text().splitlines()]
         assert {record["session"] for record in records} == {session}
+
+
+# A shortage of descriptors
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="needs prlimit(2)")
+def test_a_flood_at_the_limit_of_descriptors_is_one_line(file: Path, place: SocketAddress) -> None:
+    """And once descriptors are free again, the next client is served."""
+    with started(file) as program:
+        ready(program)
+        hello(place)
+        limits = resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE)
+        used = max(int(one.name) for one in Path(f"/proc/{program.process.pid}/fd").iterdir())
+        resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE, (used + 8, limits[1]))
+        with ExitStack() as held:
+            while visit(place, held).startswith(b"220"):  # until nobody gets in
+                pass
+            refused = [words for _ in range(300) if not (words := visit(place))]
+        assert len(refused) > 290  # the others got in when one of the crowd had been told to go
+        until(lambda: program.out.count("] connect ") == program.out.count("] disconnect "))  # they have gone
+        hello(place)
+        assert program.stop() == 0
+        lines = [line for line in program.out.lines if "descriptorsExhausted" in line]
+        assert [line for line in program.out.lines if "EMFILE" in line or "reserve" in line] == []
+        first, last = (int(line.rpartition("refused=")[2]) for line in lines)
+        assert first >= 1  # the second line is that of the end
+        assert len(refused) <= first + last <= len(refused) + 10
+
+
+def visit(place: SocketAddress, held: ExitStack | None = None) -> bytes:
+    """The words with which a client is received; none where it is refused. It goes at once, or with the others."""
+    with ExitStack() as alone:
+        try:
+            return (held or alone).enter_context(Conversation.to(place)).reply()
+        except ConnectionResetError:
+            return b""
 
 
 # The end

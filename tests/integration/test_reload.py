@@ -18,7 +18,7 @@ from origin import Origin
 from tests.kit.certificates import certificates
 from tests.kit.conversation import Conversation
 from tests.kit.gateway import application
-from tests.kit.programs import BIN, NET, Program, assert_no_traceback, ready, running
+from tests.kit.programs import BIN, NET, Program, assert_no_traceback, patched, ready, running
 
 MANY = 100
 ATTEMPTS = 3
@@ -106,29 +106,50 @@ def test_sessions_go_on_while_many_applications_are_read(file: Path) -> None:
                 assert min(pauses) < PAUSE, pauses
 
 
+# A file system that hangs: while there is a FIFO of that name, each reading waits until the test lets go of it.
+HANGING = """
+import os
+from gateway import files
+
+def read_regular(path, read=files.read_regular):
+    if os.path.exists("hangs"):
+        open("hangs").read()
+    return read(path)
+
+files.read_regular = read_regular
+"""
+
+
+@contextmanager
+def hanging(file: Path) -> Iterator[Program]:
+    env = patched(file.parent, HANGING)
+    command = (BIN / "twistd", "-n", "ftp-gateway", "--config", file.name)
+    with running(*command, directory=file.parent, env=env) as program:
+        ready(program)
+        os.mkfifo(file.parent / "hangs")
+        yield program
+        assert_no_traceback(program.out.lines)
+
+
 def test_signals_that_come_while_it_reads_are_one_reload_more(tmp_path: Path, origin: SocketAddress) -> None:
-    """Its file is a pipe, which is read for as long as the test likes."""
-    file, text = tmp_path / "gateway.toml", table(origin, 0)
-    file.write_text(text)
-    with started(file) as program, Conversation.to((HOST, CONTROL)) as session:
+    file, hangs = tmp_path / "gateway.toml", tmp_path / "hangs"
+    file.write_text(table(origin, 0))
+    with hanging(file) as program, Conversation.to((HOST, CONTROL)) as session:
         session.login()
-        file.unlink()
-        os.mkfifo(file)
         program.tell(signal.SIGHUP)
-        with file.open("w") as pipe:  # opened at both ends: it reads
+        with hangs.open("w"):  # opened at both ends: it reads
             for _ in range(100):
                 program.tell(signal.SIGHUP)
             for _ in range(2):  # a turn of the reactor each, that comes behind all signals
                 assert session.ask(b"NOOP").startswith(b"200")
-            pipe.write(text)
         program.out.wait("configuration reloaded", 1)
-        with file.open("w") as pipe:
-            pipe.write(text)
+        with hangs.open("w"):
+            pass
         program.out.wait("configuration reloaded", 2)
         for _ in range(2):
             assert session.ask(b"NOOP").startswith(b"200")
         with pytest.raises(OSError, match="No such device"):  # nobody reads
-            os.open(file, os.O_WRONLY | os.O_NONBLOCK)
+            os.open(hangs, os.O_WRONLY | os.O_NONBLOCK)
 
 
 # twistd's command, which looks at the files often.
@@ -167,3 +188,36 @@ def test_sessions_go_on_while_a_long_list_is_read(tmp_path: Path, origin: Socket
         assert f"networks={LINES}" in program.out.wait("accessFileRead")
         assert program.stop() == 0
         assert_no_traceback(program.out.lines)
+
+
+def test_a_file_system_that_hangs_holds_neither_sessions_nor_the_end(tmp_path: Path, origin: SocketAddress) -> None:
+    file, hangs = tmp_path / "gateway.toml", tmp_path / "hangs"
+    file.write_text(table(origin, 0))
+    with hanging(file) as program, Conversation.to((HOST, CONTROL)) as session:
+        session.login()
+        program.tell(signal.SIGHUP)
+        with hangs.open("w"):
+            for _ in range(3):
+                assert session.ask(b"NOOP").startswith(b"200")
+            program.tell(signal.SIGTERM)
+            assert session.reply().startswith(b"421")
+            session.close()
+            assert program.exit() == 0
+        assert not [line for line in program.out.lines if "reloaded" in line]
+
+
+@pytest.mark.parametrize("name", ["gateway.toml", "fifo.pem"])
+def test_a_fifo_is_a_mistake(name: str, tmp_path: Path, origin: SocketAddress) -> None:
+    """Nobody will ever write into it, and still this reload ends, and so does the next."""
+    file, fifo = tmp_path / "gateway.toml", tmp_path / name
+    file.write_text(table(origin, 0))
+    with started(file) as program:
+        file.write_text(table(origin, 0, f'tls = {{ mode = "flexible", certificate = "{fifo}" }}'))
+        fifo.unlink(missing_ok=True)
+        os.mkfifo(fifo)
+        program.tell(signal.SIGHUP)
+        assert program.out.wait("configuration not reloaded: ").endswith(f"{fifo}: not a regular file")
+        file.unlink()
+        file.write_text(table(origin, 0))
+        program.tell(signal.SIGHUP)
+        program.out.wait("configuration reloaded: ")

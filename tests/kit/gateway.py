@@ -152,8 +152,7 @@ def _doors(service: Gateway) -> dict[str, list[tuple[str, int]]]:
     doors: dict[str, list[tuple[str, int]]] = {}
     for control_port in service.registry.ports.values():
         assert control_port.listening is not None
-        host: Any = control_port.listening.getHost()
-        doors.setdefault(control_port.terms.name, []).append((host.host, host.port))
+        doors.setdefault(control_port.terms.name, []).append(control_port.listening.address)
     return doors
 
 

@@ -33,6 +33,13 @@ def environment(**more: str) -> dict[str, str]:
     return {**ours, "PYTHONPATH": str(Path(gateway.__file__).parents[1]), **more}
 
 
+def patched(directory: Path, code: str) -> dict[str, str]:
+    """The environment of a program in which Python runs this code before the program begins."""
+    (directory / "sitecustomize.py").write_text(code)
+    ours = environment()
+    return {**ours, "PYTHONPATH": f"{directory}:{ours['PYTHONPATH']}"}
+
+
 @attrs.define(eq=False)
 class Output:
     """The lines that a program has written to one of its streams."""
@@ -52,6 +59,10 @@ class Output:
         """All lines so far."""
         with self._changed:
             return self._lines.copy()
+
+    def count(self, text: str) -> int:
+        """The number of lines so far that hold the text."""
+        return sum(text in line for line in self.lines)
 
     def wait(self, text: str, count: int = 1, patience: float = PATIENCE) -> str:
         """Waits until so many lines hold the text; gives the last of them."""

@@ -13,6 +13,7 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import blockingCallFromThread
 
 from gateway.net.clock import use_monotonic_clock
+from gateway.net.resolver import use_own_resolver
 
 reactor: Any = _reactor
 T = TypeVar("T")
@@ -23,6 +24,7 @@ _thread = threading.Thread(target=reactor.run, kwargs={"installSignalHandlers": 
 def _start_reactor() -> None:
     if not _thread.is_alive():
         use_monotonic_clock(reactor)
+        use_own_resolver(reactor)
         running = threading.Event()
         reactor.callWhenRunning(running.set)
         _thread.start()

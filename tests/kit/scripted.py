@@ -56,15 +56,15 @@ class DataPort:
         raise AssertionError(f"port {port} of {host} is taken")
 
     @classmethod
-    def deaf(cls, host: str) -> DataPort:
+    def deaf(cls, host: str, port: int | None = None) -> DataPort:
         """Listens with a full queue of connections: a new connection gets no answer."""
-        port = cls.at(host, backlog=0)
+        deaf = cls.at(host, port, backlog=0)
         for _ in range(8):
             waiting = socket.socket()
-            port._crowd.append(waiting)
+            deaf._crowd.append(waiting)
             waiting.setblocking(False)
-            waiting.connect_ex(port.listener.getsockname())
-        return port
+            waiting.connect_ex(deaf.listener.getsockname())
+        return deaf
 
     @property
     def host(self) -> str:

@@ -8,8 +8,12 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 from tests.kit import PATIENCE
+
+FULL = b"FULL"
+"""The message in a datagram socket that has no more room."""
 
 
 def reset(connection: socket.socket) -> None:
@@ -67,4 +71,17 @@ def fill(connection: socket.socket, limit: int, quiet: float = 0.3, pattern: byt
         while sent < limit:
             sent += connection.send(block[sent % len(pattern) :][: limit - sent])
     connection.settimeout(PATIENCE)
+    return sent
+
+
+def full(receiver: socket.socket, path: Path) -> int:
+    """Binds a datagram socket to a path, and sends it messages until it has no room; gives their number."""
+    receiver.bind(str(path))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.setblocking(False)
+        sender.connect(str(path))
+        sent = 0
+        with contextlib.suppress(BlockingIOError):
+            while sender.send(FULL):
+                sent += 1
     return sent

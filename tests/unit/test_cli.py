@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 from twisted.scripts import twistd
 
+from gateway import cli
 from gateway.cli import main
 
 GOOD = """
@@ -76,26 +76,26 @@ def test_check_warns_and_is_content(directory: Path, capfd: pytest.CaptureFixtur
 
 
 @pytest.fixture
-def signals(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """The signals that were sent, in the place of sending them."""
-    sent: list[tuple[int, int]] = []
-    monkeypatch.setattr(os, "kill", lambda pid, number: sent.append((pid, number)))
+def signals(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The processes that were signalled, in the place of signalling them."""
+    sent: list[int] = []
+    monkeypatch.setattr(cli, "hang_up", sent.append)
     return sent
 
 
 @pytest.mark.parametrize(
     ("arguments", "pid"), [("", 123), ("--pidfile other.pid", 456), ("--pid 789", 789)], ids=["", "pidfile", "pid"]
 )
-def test_reload_sends_sighup(arguments: str, pid: int, directory: Path, signals: list[tuple[int, int]]) -> None:
+def test_reload_sends_sighup(arguments: str, pid: int, directory: Path, signals: list[int]) -> None:
     (directory / "twistd.pid").write_text("123")
     (directory / "other.pid").write_text("456\n")
     assert main(["reload", *arguments.split()]) == 0
-    assert signals == [(pid, signal.SIGHUP)]
+    assert signals == [pid]
 
 
 @pytest.mark.parametrize("content", ["0", "-1", "", "gateway"])
 def test_reload_signals_one_process_and_no_group(
-    content: str, directory: Path, signals: list[tuple[int, int]], capfd: pytest.CaptureFixture[str]
+    content: str, directory: Path, signals: list[int], capfd: pytest.CaptureFixture[str]
 ) -> None:
     (directory / "twistd.pid").write_text(content)
     assert main(["reload"]) == 1
@@ -121,12 +121,18 @@ def test_reload_of_a_gateway_that_ended(pid: str, capfd: pytest.CaptureFixture[s
 
 
 def test_reload_of_another_users_gateway(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: int) -> None:
+    def refuse(pid: int) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(os, "kill", refuse)
+    monkeypatch.setattr(cli, "hang_up", refuse)
     assert main(["reload", "--pid", "123"]) == 1
     assert capfd.readouterr() == ("", "ftp-gateway: cannot signal process 123: Operation not permitted\n")
+
+
+def test_reload_of_another_program(capfd: pytest.CaptureFixture[str]) -> None:
+    pid = os.getpid()  # it would hardly survive
+    assert main(["reload", "--pid", str(pid)]) == 1
+    assert capfd.readouterr() == ("", f"ftp-gateway: process {pid} is not an ftp-gateway\n")
 
 
 def test_reload_of_one_gateway_alone() -> None:

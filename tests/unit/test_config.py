@@ -3,6 +3,7 @@
 import datetime
 import ipaddress
 import json
+import os
 import re
 import time
 from pathlib import Path
@@ -480,6 +481,9 @@ def test_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert load(path).events.path == str(tmp_path / "events.jsonl")
     with pytest.raises(ConfigError, match=r"Is a directory$"):
         load(tmp_path)
+    os.mkfifo("fifo.toml")
+    with pytest.raises(ConfigError, match=r"^fifo\.toml: not a regular file$"):
+        load(Path("fifo.toml"))
 
 
 # TLS
@@ -685,18 +689,19 @@ GEO = {"country": "country.mmdb", "asn": "asn.mmdb"}
 
 
 def test_access_rules_of_all_kinds(directory: Path) -> None:
+    elsewhere = str((directory / "blocked.txt").resolve())
     rule = {
         "action": "deny",
         "networks": ["203.0.113.9"],
         "countries": ["cn", "De"],
         "asns": [1, 4294967295],
-        "lists": ["blocked.txt", "/dev/null"],
+        "lists": ["blocked.txt", elsewhere],
     }
     found = parse(document(application=[REQUIRED | {"access": [rule]}], geo=GEO), directory)
     assert found.geo == Geo(str(directory / "country.mmdb"), str(directory / "asn.mmdb"))
     [read] = found.applications[0].access
     assert (read.countries, read.asns) == (("CN", "DE"), (1, 4294967295))
-    assert read.lists == (str(directory / "blocked.txt"), "/dev/null")
+    assert read.lists == (str(directory / "blocked.txt"), elsewhere)
 
 
 def test_mistakes_in_the_files_of_access_rules(directory: Path) -> None:
@@ -1050,7 +1055,7 @@ def test_reference() -> None:
         "origin_connect",
         "seconds, above 0",
         "10",
-        "Time for the origin to accept a TCP connection, control or data.",
+        "Time to look the origin's name up and connect to it, control or data.",
     )
     tls = {entry.key: entry for entry in sections["application.tls"].entries}
     assert (tls["require"].form, tls["require"].default) == ('"none" | "control" | "data"', '"none"')

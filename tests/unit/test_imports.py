@@ -14,15 +14,16 @@ import origin
 # What each room may import of ours, besides itself. ``data`` knows nothing of FTP.
 ROOMS: dict[str, set[str]] = {
     "gateway.addresses": set(),
-    "gateway.machine": set(),
     "gateway.files": set(),
+    "gateway.machine": set(),
+    "gateway.pids": set(),
     "gateway.threads": set(),
     "gateway.ftp": {"gateway.addresses"},
     "gateway.session": {"gateway.addresses", "gateway.ftp", "gateway.machine", "gateway.observe"},
     "gateway.observe": set(),
     "gateway.tls": {"gateway.addresses", "gateway.files"},
     "gateway.guard": {"gateway.addresses", "gateway.files"},
-    "gateway.net": {"gateway.addresses", "gateway.tls"},
+    "gateway.net": {"gateway.addresses", "gateway.threads", "gateway.tls"},
     "gateway.data": {"gateway.addresses", "gateway.machine", "gateway.net"},
     "gateway.origins": {"gateway.addresses", "gateway.net", "gateway.tls"},
     "gateway.relay": {
@@ -36,7 +37,7 @@ ROOMS: dict[str, set[str]] = {
         "gateway.session",
         "gateway.tls",
     },
-    "gateway.config": {"gateway.addresses", "gateway.ftp", "gateway.guard", "gateway.tls"},
+    "gateway.config": {"gateway.addresses", "gateway.files", "gateway.ftp", "gateway.guard", "gateway.tls"},
     "gateway.applications": {
         "gateway.addresses",
         "gateway.config",
@@ -60,7 +61,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "gateway.demo": {"gateway.config", "gateway.tls", "origin"},
     "gateway.tap": {"gateway.config", "gateway.demo", "gateway.net", "gateway.service"},
-    "gateway.cli": {"gateway.config"},
+    "gateway.cli": {"gateway.config", "gateway.pids"},
     "origin": set(),
 }
 PURE = {"gateway.ftp", "gateway.session"}

@@ -35,7 +35,6 @@ ELSEWHERE = {
     "demo": JOINS,
     "dropin/ftp_gateway_plugin": "tests/packaging installs it",
     "net/dial": SOCKETS,
-    "net/names": SOCKETS,
     "net/reactor": VALUES,
     "relay/control_port": SOCKETS,
     "relay/opaque": REACTOR,

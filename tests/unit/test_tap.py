@@ -18,6 +18,7 @@ from twisted.plugin import getPlugins
 from twisted.python.usage import UsageError
 
 from gateway import config
+from gateway.net.resolver import Resolver
 from gateway.service import Gateway
 from gateway.tap import Options, makeService
 from gateway.tls import certificates
@@ -180,6 +181,10 @@ class Reactor:
     at_end: list[Callable[[], object]] = attrs.field(factory=list)
     stopped: int = 0
     seconds: Callable[[], float] = time.time
+    names: list[object] = attrs.field(factory=list)
+
+    def installNameResolver(self, resolver: object) -> None:
+        self.names.append(resolver)
 
     def getDelayedCalls(self) -> list[object]:
         return []
@@ -272,6 +277,7 @@ def test_a_gateway_is_run(reactor: Reactor) -> None:
     assert parts(makeService(parsed(*FLAGS))) == ["Gateway"]
     assert not reactor.at_end
     assert reactor.seconds is time.monotonic
+    assert [type(resolver) for resolver in reactor.names] == [Resolver]
 
 
 def test_the_demo_is_run_and_its_origin_stops_last(reactor: Reactor, monkeypatch: pytest.MonkeyPatch) -> None:

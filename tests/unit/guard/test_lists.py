@@ -1,5 +1,6 @@
 """Lists of networks: the lines that are published, mistakes, and the time that they take."""
 
+import os
 import time
 from ipaddress import IPv4Address, ip_address, ip_network
 from pathlib import Path
@@ -120,3 +121,9 @@ def test_many_lines_are_read_in_time() -> None:
     begun = time.process_time()
     assert len(NetworkList.of(lines, "list")) == len(lines)
     assert time.process_time() - begun < 2  # a quarter of a second; with objects of `ipaddress` more than one
+
+
+def test_a_fifo_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(AccessFileError, match="not a regular file"):
+        LISTS.read(str(tmp_path / "fifo"))

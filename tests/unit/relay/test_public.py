@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from ipaddress import IPv4Address
 
@@ -22,12 +22,13 @@ ONE, TWO = "192.0.2.1", "192.0.2.2"
 @implementer(IHostResolution)
 @attrs.frozen
 class Resolution:
-    """One that cannot be cancelled."""
+    """One that runs until the resolver answers."""
 
     name: str
+    _forget: Callable[[], None]
 
     def cancel(self) -> None:
-        raise NotImplementedError
+        self._forget()
 
 
 @implementer(IHostnameResolver)
@@ -49,9 +50,9 @@ class Names:
         transportSemantics: str = "TCP",
     ) -> IHostResolution:
         self.asked.append((hostName, addressTypes))
-        resolution = Resolution(hostName)
-        resolutionReceiver.resolutionBegan(resolution)
+        resolution = Resolution(hostName, lambda: self._receivers.remove(resolutionReceiver))
         self._receivers.append(resolutionReceiver)
+        resolutionReceiver.resolutionBegan(resolution)
         if not self.slow:
             self.answer()
         return resolution
@@ -63,6 +64,11 @@ class Names:
                 receiver.addressResolved(TCPAddress("TCP", address, 0))
             receiver.resolutionComplete()
         self._receivers.clear()
+
+    @property
+    def waiting(self) -> int:
+        """The number of those who wait for an answer."""
+        return len(self._receivers)
 
 
 @attrs.define(eq=False)
@@ -168,3 +174,13 @@ def test_a_slow_answer_is_taken_when_it_comes(public: Public) -> None:
     assert public.address.address is None
     public.names.answer()
     assert public.address.address == IPv4Address(ONE)
+
+
+def test_one_that_never_answers_is_asked_for_once_at_a_time(public: Public) -> None:
+    public.names.slow = True
+    public.start(ONE)
+    for _ in range(3):
+        public.later(ONE)
+        assert public.names.waiting == 1
+    public.address.stop()
+    assert public.names.waiting == 0

@@ -100,6 +100,10 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     assert mistake(missing, pair.key) == f"{missing}: No such file or directory"
     assert mistake(pair.certificate, missing) == f"{missing}: No such file or directory"
     assert mistake(tmp_path, None) == f"{tmp_path}: Is a directory"
+    fifo = tmp_path / "fifo.pem"
+    os.mkfifo(fifo)
+    assert mistake(fifo, pair.key) == f"{fifo}: not a regular file"
+    assert mistake(pair.certificate, fifo) == f"{fifo}: not a regular file"
 
 
 def test_a_file_that_holds_something_else(tmp_path: Path) -> None:
@@ -162,6 +166,10 @@ def test_authorities(tmp_path: Path) -> None:
     other = tmp_path / "other.pem"
     with pytest.raises(CertificateError, match=r"other\.pem: No such file or directory$"):
         read_authorities(other)
+    os.mkfifo(other)
+    with pytest.raises(CertificateError, match=r"other\.pem: not a regular file$"):
+        read_authorities(other)
+    other.unlink()
     other.write_text("no PEM at all")
     with pytest.raises(CertificateError, match=r"other\.pem holds no PEM certificate$"):
         read_authorities(other)
