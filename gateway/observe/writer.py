@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import select
 import threading
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import attrs
 from twisted.logger import Logger
 
 TICK = 0.05  # seconds between two batches: a batch is one write, and an idle gateway hardly wakes
 PATIENCE = 2.0  # seconds that the end waits for jobs that are left
+
+# Seconds of work after which the thread rests, and of each rest. While it computes, the reactor waits up to half a
+# millisecond for the interpreter at every system call; while it sleeps, the reactor waits for nothing.
+SLICE, REST = 0.0003, 0.0001
+MANY = 1_000  # jobs of a batch that gets no rest: the writer is behind then, and is not to fall further behind
 
 # Jobs that wait at most. Ten thousand sessions may end in one moment, with two events each, and none of them is to be
 # lost while somebody reads. A job is a tuple of values that live anyway, or a line of Twisted's: some 10 MB in all.
@@ -78,7 +85,8 @@ class Writer:
         return self._thread is not None and self._thread.ident == threading.get_ident()
 
     def _run(self) -> None:
-        while not self._ending.wait(TICK):
+        while not self._ending.is_set():
+            _sleep(TICK)
             self._work_off()
         while self._jobs or self._missing:
             self._work_off()
@@ -97,11 +105,23 @@ class Writer:
                 batch.append((self.dropped, (missing,)))
             if batch:
                 batch.append((self.flush, ()))
-            for call, of in batch:
-                try:
-                    call(*of)
-                except Exception:  # a mistake of ours costs one line
-                    self._log.failure("cannot write")
+            self._do(batch)
             if not self._missing:
                 break
         self._held = 0
+
+    def _do(self, batch: Sequence[Job]) -> None:
+        unhurried = len(batch) < MANY and not self._ending.is_set()
+        rest = time.monotonic() + SLICE
+        for call, of in batch:
+            try:
+                call(*of)
+            except Exception:  # a mistake of ours costs one line
+                self._log.failure("cannot write")
+            if unhurried and time.monotonic() > rest:
+                _sleep(REST)
+                rest = time.monotonic() + SLICE
+
+
+def _sleep(seconds: float) -> None:
+    select.select((), (), (), seconds)  # whatever is done to the clock; a wait with a lock follows it on some systems
