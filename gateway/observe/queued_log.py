@@ -39,4 +39,4 @@ class QueuedLog:
         if self.writer.current:
             self._observers(event)
         else:
-            self.writer.put(self._observers, event)
+            self.writer.put(self._observers, event.copy())  # observers that are told directly may add to theirs

@@ -184,6 +184,26 @@ def test_a_fifo_waits_for_its_reader(fifo: Path) -> None:
     sink.close()
 
 
+def test_a_fifo_that_may_be_written_alone(fifo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then its reader has to be there first, and nothing waits for it."""
+    real = os.open
+
+    def refusing(path: str, flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_RDWR:
+            raise PermissionError(13, "Permission denied")
+        return real(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", refusing)
+    with pytest.raises(OSError, match="No such device or address"):
+        JSONLinesSink.open(str(fifo))
+    reader = real(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    sink = JSONLinesSink.open(str(fifo))
+    sink.add(RECORD)
+    sink.close()
+    assert json.loads(os.read(reader, 1 << 16)) == RECORD
+    os.close(reader)
+
+
 def test_a_pipe_gets_whole_lines(fifo: Path) -> None:
     """Even if the gateway is killed while it waits for the reader."""
     sink = JSONLinesSink.open(str(fifo))

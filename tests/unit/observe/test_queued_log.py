@@ -42,6 +42,17 @@ def test_a_line_reaches_those_that_were_there_from_the_thread(writer: Writer) ->
     assert (before.direct, later.direct) == ([False] * 2, [True] * 2)
 
 
+def test_a_line_is_as_it_was_when_it_was_logged(writer: Writer) -> None:
+    observer = Observer()
+    publisher = LogPublisher(observer)
+    queued = QueuedLog(writer, publisher)
+    queued.begin()
+    publisher.addObserver(lambda event: event.update(log_format="another"))
+    Logger("test", observer=publisher).info("one")
+    assert queued.end()
+    assert observer.lines == ["one"]
+
+
 def test_a_line_of_the_thread_itself_is_written_in_its_place(writer: Writer) -> None:
     observer = Observer()
     publisher = LogPublisher(observer)
