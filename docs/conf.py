@@ -10,6 +10,7 @@ from gateway.ftp import streams
 from gateway.guard import clients
 from gateway.net import proxy_header as proxy
 from gateway.net import reception
+from gateway.observe import writer
 from gateway.relay import control_port, notes
 from gateway.session import conversation, tolerance
 
@@ -41,6 +42,8 @@ _limits = {
     "max-unknown": tolerance.MAX_UNKNOWN,
     "max-newcomers": reception.MAX_NEWCOMERS,
     "max-events": notes.MAX_EVENTS,
+    "max-waiting": f"{writer.LIMIT:,}",
+    "writing-patience": f"{writer.PATIENCE:g}",
     "max-turned-away": control_port.MAX_TURNED_AWAY,
     "max-clients": clients.MAX_CLIENTS,
     "max-unasked": tolerance.MAX_UNASKED,

@@ -15,7 +15,7 @@ from gateway.applications.building import CannotStart, forget_unused
 from gateway.applications.registry import Registry
 from gateway.config import Config, ConfigError
 from gateway.net.reactor import Reactor
-from gateway.observe.journal import Journal, JSONLinesSink, LogSink
+from gateway.observe.journal import Journal, JSONLinesSink
 from gateway.observe.records import Record
 from gateway.observe.systemd import notify, notify_reloading
 from gateway.threads import in_own_thread
@@ -36,9 +36,8 @@ class Gateway(Service):
     load: Callable[[], Config] = attrs.field(repr=False)
     give_up: Callable[[str], None] = attrs.field(repr=False)
     registry: Registry = attrs.field(init=False)
+    journal: Journal = attrs.field(factory=Journal, init=False, repr=False)
     _wanted: Config | None = attrs.field(default=None, init=False, repr=False)
-    _journal: Journal = attrs.field(factory=lambda: Journal((LogSink(),)), init=False, repr=False)
-    _events: JSONLinesSink | None = attrs.field(default=None, init=False, repr=False)
     _asked: list[Deferred[tuple[str, ...]]] = attrs.field(factory=list, init=False, repr=False)
     _reloading: bool = attrs.field(default=False, init=False)
     _over: Deferred[None] = attrs.field(factory=Deferred, init=False, repr=False)
@@ -62,14 +61,16 @@ class Gateway(Service):
     def startService(self) -> None:
         """Reports that the gateway is ready, once the reactor runs.
 
-        The event file is opened here, as the user that the process stays: each reload opens it again.
+        The event file is opened here, as the user that the process stays: each reload opens it again. Events are
+        written from here on, in the process that stays.
         """
         if self._wanted is None:  # not every runner has a privileged phase
             self.privilegedStartService()
         try:
-            self._keep_books(_open_events(self._wanted))
+            self.journal.use(_open_events(self._wanted))
         except CannotStart as error:
             self.give_up(str(error))
+        self.journal.writer.start()
         super().startService()
         self.reactor.callWhenRunning(self._ready)
 
@@ -138,15 +139,16 @@ class Gateway(Service):
 
     async def _change(self) -> None:
         wanted = await in_own_thread(self.reactor, self.load)
-        change = await self.registry.prepare(wanted)
+        events = await in_own_thread(self.reactor, _open_events, wanted)
         try:
-            events = _open_events(wanted)
+            change = await self.registry.prepare(wanted)
         except BaseException:
-            change.abandon()
+            if events is not None:
+                events.close()
             raise
         change.commit()
         self._wanted = wanted
-        self._keep_books(events)
+        self.journal.use(events)
 
     def _ready(self) -> None:
         self._log.info("ftp-gateway ready: {places}", places=self._places)
@@ -160,19 +162,14 @@ class Gateway(Service):
         if self._over.called:  # by a caller who was in a hurry
             return
         self.registry.close()
-        self._keep_books(None)
+        self.journal.use(None)
+        self.journal.writer.stop()
         self._over.callback(None)
-
-    def _keep_books(self, events: JSONLinesSink | None) -> None:
-        if self._events is not None:
-            self._events.close()
-        self._events = events
-        self._journal = Journal((LogSink(),) if events is None else (LogSink(), events))
 
     def _note(
         self, record: Record, session: int | None = None, client: str | None = None, application: str | None = None
     ) -> None:
-        self._journal.note(record, application, session, client)
+        self.journal.note(record, application, session, client)
 
 
 def _open_events(wanted: Config | None) -> JSONLinesSink | None:

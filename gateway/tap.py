@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import os
@@ -20,6 +21,7 @@ from gateway import config
 from gateway.config import Config, ConfigError
 from gateway.net.clock import use_monotonic_clock
 from gateway.net.resolver import use_own_resolver
+from gateway.observe.queued_log import QueuedLog
 from gateway.service import Gateway
 
 # Seconds after which a thread that reads a configuration hands the interpreter back to the reactor. A command needs
@@ -120,10 +122,27 @@ def makeService(options: Options) -> IService:
         part.setServiceParent(services)
     # A SIGHUP would end a process that already has a pidfile but does not run yet.
     signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(gateway.reload))
+    _queue_the_log(reactor, gateway)
     reactor.callWhenRunning(_obey_signals, reactor, gateway)
     reactor.callWhenRunning(_collect_garbage_rarely)
     sys.setswitchinterval(_SWITCH)
     return services
+
+
+def _queue_the_log(reactor: Any, gateway: Gateway) -> None:
+    """Queues the lines of the log with the events, once the reactor runs, up to the last line of the process.
+
+    A reader that stalls does not hold up the end of the process, either: Python would wait for the thread that writes
+    to standard output, and then abort. When this is called, twistd has cleaned up.
+    """
+    log = QueuedLog(gateway.journal.writer)
+    reactor.callWhenRunning(log.begin)
+
+    def leave() -> None:
+        if not log.end():
+            os._exit(gateway.running)  # 0 where the gateway was stopped in order
+
+    atexit.register(leave)
 
 
 def _collect_garbage_rarely() -> None:

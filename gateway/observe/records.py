@@ -422,6 +422,24 @@ class PublicAddressChanged(Record):
     address: str
 
 
+# The events themselves
+
+
+@attrs.frozen
+class EventsDropped(Record):
+    """Events and lines of the log came faster than their readers took them, or a reader stalled. The gateway goes on
+    without those that do not fit into its queue. Written once there is room again, in the place of those.
+
+    :param count: the number of events and lines of the log that were dropped.
+    """
+
+    name = "eventsDropped"
+    scope = Scope.GATEWAY
+    always = True
+
+    count: int
+
+
 def _all() -> Iterator[type[Record]]:
     for one in globals().values():
         if isinstance(one, type) and issubclass(one, Record) and one is not Record:

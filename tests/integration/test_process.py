@@ -790,6 +790,7 @@ def test_a_step_of_the_clock_ends_no_session(file: Path, origin: SocketAddress, 
             offset.write_text("-3600")
             assert session.ask(b"PORT 1").startswith(b"502")
             assert idle.ask(b"NOOP").startswith(b"200")
+        until(lambda: len(events.read_text().splitlines()) >= 4)
         _, began, forward, back, *_ = map(moment, events.read_text().splitlines())
         assert forward - began > timedelta(minutes=50), "the clock was set forward"
         assert back - began < timedelta(minutes=-50), "the clock was set back"

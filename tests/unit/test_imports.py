@@ -60,7 +60,7 @@ ROOMS: dict[str, set[str]] = {
         "gateway.threads",
     },
     "gateway.demo": {"gateway.config", "gateway.tls", "origin"},
-    "gateway.tap": {"gateway.config", "gateway.demo", "gateway.net", "gateway.service"},
+    "gateway.tap": {"gateway.config", "gateway.demo", "gateway.net", "gateway.observe", "gateway.service"},
     "gateway.cli": {"gateway.config", "gateway.pids"},
     "origin": set(),
 }

@@ -19,6 +19,7 @@ from twisted.python.usage import UsageError
 
 from gateway import config
 from gateway.net.resolver import Resolver
+from gateway.observe.queued_log import QueuedLog
 from gateway.service import Gateway
 from gateway.tap import Options, makeService
 from gateway.tls import certificates
@@ -225,6 +226,7 @@ def reactor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Reactor]:
     before = [signal.getsignal(number) for number in numbers]
     fake = Reactor()
     monkeypatch.setattr(twisted.internet, "reactor", fake, raising=False)
+    monkeypatch.setattr(QueuedLog, "begin", lambda _: None)  # which is for the whole process
     yield fake
     for number, handler in zip(numbers, before, strict=True):
         signal.signal(number, handler)
