@@ -132,8 +132,8 @@ def makeService(options: Options) -> IService:
 def _queue_the_log(reactor: Any, gateway: Gateway) -> None:
     """Queues the lines of the log with the events, once the reactor runs, up to the last line of the process.
 
-    A reader that stalls does not hold up the end of the process, either: Python would wait for the thread that writes
-    to standard output, and then abort. When this is called, twistd has cleaned up.
+    A reader that stalls does not hold up the end of the process, either. Python may abort when it finds the lock of
+    standard output in the hands of a thread, so such a thread is left behind once twistd has cleaned up.
     """
     log = QueuedLog(gateway.journal.writer)
     reactor.callWhenRunning(log.begin)
