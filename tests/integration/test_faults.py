@@ -179,13 +179,14 @@ def test_death_in_an_upload(start: Start, root: Path) -> None:
 
 @pytest.mark.parametrize("transfer", [b"RETR file", b"STOR new"])
 def test_death_before_the_226(transfer: bytes, start: Start) -> None:
-    """All of the data came, but nobody says so."""
+    """All of the data came, but nobody says so. What the client has not read by then, it may lose."""
     running = start("die-before-226")
     with session(running) as client:
         with passive(running, client) as data:
             assert client.ask(transfer).startswith(b"1")
             if transfer == b"RETR file":
-                assert read_all(data) == content(100_000)
+                with contextlib.suppress(ConnectionResetError):
+                    assert read_all(data) == content(100_000)
             else:
                 data.sendall(content(50_000))
         assert client.reply() == UNAVAILABLE

@@ -6,10 +6,11 @@ A test waits for the gateway's events in its journal.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,39 +20,73 @@ from twisted.internet.interfaces import IHostnameResolver, IHostResolution, IRes
 from zope.interface import implementer
 
 from gateway import config
+from gateway.observe import writer
+from gateway.observe.records import Record
 from gateway.service import Gateway
 from tests.kit import PATIENCE
 from tests.kit.certificates import Pair, certificates
 from tests.kit.reactor import in_reactor, reactor
 
+writer.TICK = 0.005  # tests look often
+
+
+@attrs.frozen
+class Mark(Record):
+    """A test looks at the events now: all that came before are written once this one is."""
+
+    name = "mark"
+
+    number: int
+
+    def fields(self) -> dict[str, Any]:
+        return {"number": self.number}
+
 
 @attrs.define(eq=False)
 class Journal:
-    """The gateway's events as they are written."""
+    """The gateway's events as they are written.
 
+    :param note: writes an event down, while the gateway runs.
+    """
+
+    note: Callable[[Record], None] | None = None
     _records: list[dict[str, Any]] = attrs.field(factory=list)
     _changed: threading.Condition = attrs.field(factory=threading.Condition)
+    _marks: Iterator[int] = attrs.field(factory=itertools.count)
+    _marked: int = -1
 
     def read(self, descriptor: int) -> None:
         """Takes JSON lines until the pipe ends."""
         with os.fdopen(descriptor) as stream:
             for line in stream:
+                record = json.loads(line)
                 with self._changed:
-                    self._records.append(json.loads(line))
+                    if record["event"] == Mark.name:
+                        self._marked = record["number"]
+                    else:
+                        self._records.append(record)
                     self._changed.notify_all()
 
     def all(self, event: str, **fields: object) -> list[dict[str, Any]]:
-        """The records so far of that name whose fields have these values."""
-        wanted = {"event": event, **fields}
-        with self._changed:
-            return [record for record in self._records if wanted.items() <= record.items()]
+        """The records of that name, up to this moment, whose fields have these values."""
+        if self.note is not None:
+            mark = next(self._marks)
+            self.note(Mark(mark))
+            with self._changed:
+                assert self._changed.wait_for(lambda: self._marked >= mark, PATIENCE), "nothing is written"
+        return self._so_far(event, **fields)
 
     def wait(self, event: str, count: int = 1, **fields: object) -> dict[str, Any]:
         """Waits until there are so many records; gives the last of them."""
         with self._changed:
-            if not self._changed.wait_for(lambda: len(self.all(event, **fields)) >= count, PATIENCE):
+            if not self._changed.wait_for(lambda: len(self._so_far(event, **fields)) >= count, PATIENCE):
                 raise AssertionError(f"no {event} {fields} in {self._records}")
-            return self.all(event, **fields)[count - 1]
+            return self._so_far(event, **fields)[count - 1]
+
+    def _so_far(self, event: str, **fields: object) -> list[dict[str, Any]]:
+        wanted = {"event": event, **fields}
+        with self._changed:
+            return [record for record in self._records if wanted.items() <= record.items()]
 
 
 @attrs.define(eq=False)
@@ -92,8 +127,10 @@ def gateway(toml: str, directory: Path = Path()) -> Iterator[RunningGateway]:
     try:
         in_reactor(service.privilegedStartService)
         in_reactor(service.startService)
+        journal.note = service.journal.note
         yield RunningGateway(service, journal, in_reactor(_doors, service))
     finally:
+        journal.note = None
         in_reactor(service.stopService)
         os.close(write_end)
         reader.join()
