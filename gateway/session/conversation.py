@@ -21,7 +21,7 @@ from gateway.session.client_tls import STARTING, ClientTLS
 from gateway.session.effects import Effect, asks_for_no_port, effect_of
 from gateway.session.endings import STOPPING, TOO_MANY_LOGINS, UNAVAILABLE, end, injected, origin_error, send
 from gateway.session.events import DataEnded, Deadline, Towards
-from gateway.session.exchanges import Exchange, Exchanges, may_stand_beside
+from gateway.session.exchanges import By, Exchange, Exchanges, may_stand_beside
 from gateway.session.login import ATTEMPTS, LoginState
 from gateway.session.policy import NOT_UNDERSTOOD
 from gateway.session.refusals import refusal
@@ -33,6 +33,7 @@ MAX_QUEUED = 64  # commands of the client, or replies behind a held one
 MAX_BEHIND = 65536  # bytes of those replies at which the origin is read no more
 
 _TLS_VERBS = frozenset(verb for verb, row in VERBS.items() if row.kind is Kind.TLS)
+_NO_RESTART = Command(b"REST", b"0")
 _TLS_FEATURES = {b"AUTH": b"AUTH TLS", b"PBSZ": b"PBSZ", b"PROT": b"PROT"}
 
 
@@ -56,6 +57,7 @@ class Conversation:
     _behind: list[Reply] = attrs.field(factory=list, init=False, repr=False)  # replies behind a held one
     _tolerance: Tolerance = attrs.field(factory=Tolerance, init=False, repr=False)
     _draining: bool = attrs.field(default=False, init=False)
+    _restarts: bool = attrs.field(default=False, init=False)  # REST came: the next transfer begins elsewhere
     _origin_gone: bool = attrs.field(default=False, init=False)
     _over: bool = attrs.field(default=False, init=False)
 
@@ -97,15 +99,16 @@ class Conversation:
         if refused is NOT_UNDERSTOOD:  # the verb may be anything, even a password
             return self._refuse(refused, self._tolerance.unknown(), "?")
         self._tolerance.known()
+        verb = VERBS.get(item.verb)
+        transfers = verb is not None and verb.transfers
         if refused is not None:
-            return self._refuse(refused, None, item.verb.decode())
+            return self._refuse(refused, None, item.verb.decode()) + (self._forget_restart() if transfers else [])
         if item.verb == b"AUTH" and self.queue and not self.client_tls.secure:
             return self._end(injected())
-        verb = VERBS.get(item.verb)
         if verb is not None and verb.kind is Kind.TLS and self.setting.tls.terminates:
             answer = self.client_tls.answer(item)
             return [do.StartClientTLS(answer.render()) if answer is STARTING else send(answer)]
-        if verb is not None and verb.transfers:
+        if transfers:
             return self._begin_transfer(item)
         if item.verb in ATTEMPTS:
             self.login.attempt = item
@@ -122,13 +125,23 @@ class Conversation:
     def _begin_transfer(self, command: Command) -> Actions:
         actions, answer = self.transfers.begin(command)
         if isinstance(answer, Reply):
-            return [*actions, send(answer)]
+            return [*actions, send(answer), *self._forget_restart()]
         return actions + self._transfer(answer)
 
     def _transfer(self, command: Command | None) -> Actions:
         """Asks for a transfer once its turn has come; while bytes move no session is idle."""
+        if command is not None:
+            self._restarts = False
         asked = [] if command is None else self._ask(Exchange(command, command))
         return [*asked, do.Disarm(Deadline.IDLE)] if self.transfers.moving else asked
+
+    def _forget_restart(self) -> Actions:
+        """Takes REST back after a transfer that the origin did not see: it would hold for the next one, whose content
+        would be wrong."""
+        if not self._restarts or self._over:
+            return []
+        self._restarts = False
+        return self._ask(Exchange(_NO_RESTART, _NO_RESTART, By.GATEWAY))
 
     def _forward(self, command: Command) -> Actions:
         actions = Actions()
@@ -181,6 +194,10 @@ class Conversation:
         exchange = self.exchanges.answered(reply, transfers)
         if exchange is None:
             return self._unasked()
+        if exchange.by is By.GATEWAY:
+            if not reply.preliminary:
+                self.exchanges.remove(exchange)
+            return []
         verb = VERBS.get(exchange.asked.verb)
         transfer = verb is not None and verb.transfers
         if reply.preliminary:
@@ -228,6 +245,8 @@ class Conversation:
                 clean = _features(clean, self.setting)
             case Effect.OPAQUE:
                 return [*actions, do.Disarm(Deadline.LOGIN), do.GoOpaque(clean.render())]
+            case Effect.RESTARTS:
+                self._restarts = True
             case Effect.EXTENDED_ONLY:
                 self.transfers.extended_only = True
             case Effect.PASSIVE:
@@ -280,7 +299,9 @@ class Conversation:
 
     def data_ended(self, event: DataEnded) -> Actions:
         """Called when the data channel is gone."""
-        return self._completed(self.transfers.ended(event)) + self.rest()
+        was_held = self.transfers.held
+        actions = self._completed(self.transfers.ended(event))
+        return actions + (self._forget_restart() if was_held else []) + self.rest()
 
     def _completed(self, step: tuple[Actions, Reply | None]) -> Actions:
         actions, answer = step

@@ -18,6 +18,7 @@ class Effect(Name):
     LOGIN_REFUSED = "a login failed"
     LOGIN_UNTESTED = "no password was tested"
     REINITIALIZED = "the user is logged out"
+    RESTARTS = "the next transfer begins elsewhere"
     FEATURES = "the origin told its features"
     NO_FEATURES = "the origin knows no FEAT"
     OPAQUE = "TLS begins between client and origin"
@@ -38,6 +39,10 @@ def _negative(exchange: Exchange, reply: Reply) -> bool:
     return not reply.positive
 
 
+def _more(exchange: Exchange, reply: Reply) -> bool:
+    return 300 <= reply.code < 400
+
+
 def _positive(exchange: Exchange, reply: Reply) -> bool:
     return reply.positive
 
@@ -53,7 +58,7 @@ def _all(exchange: Exchange, reply: Reply) -> bool:
 
 def _untested(exchange: Exchange, reply: Reply) -> bool:
     """Whether the origin neither accepts nor refuses: 202, another question, or an error in the command itself."""
-    return reply.code == 202 or 300 <= reply.code < 400 or 500 <= reply.code <= 504
+    return reply.code == 202 or _more(exchange, reply) or 500 <= reply.code <= 504
 
 
 def _any(exchange: Exchange, reply: Reply) -> bool:
@@ -67,6 +72,7 @@ EFFECTS: Mapping[bytes, tuple[tuple[_Test, Effect], ...]] = {
     b"USER": ((_code(230, 232), Effect.LOGGED_IN), (_code(530), Effect.LOGIN_REFUSED)),
     b"PASS": _LOGIN,
     b"ACCT": _LOGIN,
+    b"REST": ((_more, Effect.RESTARTS),),
     b"REIN": ((_positive, Effect.REINITIALIZED),),
     b"FEAT": ((_positive, Effect.FEATURES), (_code(500, 502), Effect.NO_FEATURES)),
     b"AUTH": ((_code(234), Effect.OPAQUE),),

@@ -73,6 +73,11 @@ class Transfers:
         return self._transfer.state is not Transfer.NONE
 
     @property
+    def held(self) -> bool:
+        """Whether a transfer command waits for the origin's port."""
+        return self._transfer.state is Transfer.HELD
+
+    @property
     def running(self) -> bool:
         """Whether the origin said 1yz to the transfer command, and nothing final yet."""
         return self._transfer.state is Transfer.RUNNING
@@ -144,9 +149,11 @@ class Transfers:
     def begin(self, command: Command) -> tuple[Actions, Command | Reply | None]:
         """Takes a transfer command; gives the command that goes to the origin now, or the reply to the client.
 
-        The origin's data port is dialled first, so that the origin cannot give up on it in between.
+        The origin's data port is dialled first, so that the origin cannot give up on it in between. A download needs
+        a client that is still there; the bytes of an upload may have come whole before its command.
         """
-        match self._data.state:
+        ended = self._data.state is Data.ENDED and VERBS[command.verb].kind is Kind.TO_CLIENT
+        match Data.FAILED if ended else self._data.state:
             case Data.FAILED:
                 self._data.move(Cause.DONE)
                 return [], NO_DATA_CONNECTION
@@ -161,7 +168,7 @@ class Transfers:
     def connected(self) -> tuple[Actions, Command | None]:
         """Called when the origin's data port accepted; gives the transfer command that waited for it, if one did."""
         self._data.move(Cause.DIALLED)
-        if self._transfer.state is not Transfer.HELD:
+        if not self.held:
             return [], None
         assert self._command is not None
         return self._send(self._command)
@@ -179,7 +186,7 @@ class Transfers:
         if opening:
             self._announcement = None
             return [], NO_DATA_PORT
-        if self._transfer.state is Transfer.HELD:
+        if self.held:
             self._transfer.move(Cause.DONE)
             self._data.move(Cause.DONE)
             return [], NO_DATA_CONNECTION

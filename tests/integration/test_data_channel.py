@@ -485,7 +485,7 @@ def test_a_client_that_leaves_its_port_before_its_command() -> None:
         reset(on.dial(data.port))
         assert was_reset(on.accept(data))
         assert on.running.journal.wait("dataChannel")["outcome"] == "client reset"
-        assert on.exchange(b"RETR a", b"150 Come.") == b"150 Come."
+        assert on.exchange(b"STOR a", b"150 Come.") == b"150 Come."
         on.control.say(b"226 Done.")
         assert on.client.reply().startswith(b"426 ")
         assert usable(on)
@@ -897,3 +897,18 @@ def test_a_stranger_at_a_shared_port_is_told_to_both() -> None:
         on.dial(data.port)
         on.dial(data.port, OTHER)
         on.accept(data)
+
+
+def test_a_download_for_which_nobody_is_there_any_more_leaves_no_trace() -> None:
+    """The origin is not asked for it, and the next file begins where it begins."""
+    with stage() as on:
+        data = on.passive()
+        assert on.exchange(b"REST 5", b"350 Restarting.") == b"350 Restarting."
+        at_client, at_origin = on.dial(data.port), on.accept(data)
+        at_client.close()
+        at_origin.close()
+        on.running.journal.wait("dataChannel")
+        assert on.client.ask(b"RETR file") == b"425 Cannot open a data connection."
+        on.control.expect(b"REST 0")
+        on.control.say(b"350 Restarting at 0.")
+        assert usable(on)

@@ -155,6 +155,8 @@ class Books:
                 client_tls.PROTECTION_CLEAR,
             ):  # whatever else was not answered
                 self.private = reply == client_tls.PROTECTION_PRIVATE
+        elif tag is not None and tag[1] == b"restart":
+            raise AssertionError("what the gateway asks is answered to the gateway")
         elif tag is not None and tag[1].isdigit() and not reply.preliminary:
             line = self.sent[int(tag[1])]
             assert self.hostile or self.may_be_the_origins(line, reply)

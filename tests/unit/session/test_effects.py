@@ -26,6 +26,8 @@ from gateway.session.exchanges import Exchange
         (b"ACCT a", 230, Effect.LOGGED_IN),
         (b"ACCT a", 530, Effect.LOGIN_REFUSED),
         (b"ACCT a", 502, Effect.LOGIN_UNTESTED),
+        (b"REST 5", 350, Effect.RESTARTS),
+        (b"REST 5", 501, Effect.NONE),
         (b"REIN", 220, Effect.REINITIALIZED),
         (b"REIN", 502, Effect.NONE),
         (b"FEAT", 211, Effect.FEATURES),

@@ -1,9 +1,21 @@
 """Transfers, from a 227 or 229 to the completion, by playbooks: see playbook.py for how to read them."""
 
+import attrs
 import pytest
 
 from gateway.ftp.commands import VERBS, Kind
-from tests.unit.session.playbook import COMPLETING, CONNECTED, LISTENING, MAPPED, NAMED, OVER_IPV6, RUNNING, Playbook
+from gateway.session.policy import Policy
+from tests.unit.session.playbook import (
+    COMPLETING,
+    CONNECTED,
+    LISTENING,
+    MAPPED,
+    NAMED,
+    OVER_IPV6,
+    RUNNING,
+    SETTING,
+    Playbook,
+)
 
 
 class TestReservation:
@@ -156,18 +168,89 @@ class TestSetUp:
                 client: 425 Use PASV first
         """)
 
-    def test_a_channel_that_ended_before_the_command_carried_nothing(self, play: Playbook) -> None:
+    def test_a_channel_that_ended_before_a_download(self, play: Playbook) -> None:
         play(CONNECTED)
         play("""
             data ended
             client: RETR file
-                origin: RETR file
-            origin: 226 Done
-                client: 426 Data connection closed; transfer aborted.
+                client: 425 Cannot open a data connection.
             client: RETR file
                 origin: RETR file
             origin: 226 Done, whatever that was
                 client: 226 Done, whatever that was
+        """)
+
+    def test_a_channel_that_ended_before_an_upload_may_have_carried_it(self, play: Playbook) -> None:
+        play(CONNECTED)
+        play("""
+            data delivered to origin
+            data ended
+            client: STOR file
+                origin: STOR file
+            origin: 226 Done
+                client: 226 Done
+        """)
+
+    def test_or_it_has_not(self, play: Playbook) -> None:
+        play(CONNECTED)
+        play("""
+            data ended
+            client: STOR file
+                origin: STOR file
+            origin: 226 Done
+                client: 426 Data connection closed; transfer aborted.
+        """)
+
+
+class TestRestart:
+    """REST is for the next transfer alone. If the origin does not see that one, its REST is taken back."""
+
+    REST = """\
+client: REST 5
+    origin: REST 5
+origin: 350 Restarting
+    client: 350 Restarting
+"""
+    TAKEN_BACK = """\
+    client: 425 Cannot open a data connection.
+    origin: REST 0
+"""
+
+    def test_a_transfer_that_the_origin_sees(self, play: Playbook) -> None:
+        play(CONNECTED + self.REST)
+        play("""
+            client: RETR file
+                origin: RETR file
+            origin: 550 No such file
+                abort data
+                client: 550 No such file
+        """)
+
+    @pytest.mark.parametrize("reply", ["350 At 0", "500 What?", "120 Wait\\r\\n350 At 0"])
+    def test_an_origin_that_does_not_accept(self, play: Playbook, reply: str) -> None:
+        play(LISTENING + self.REST)
+        play(f"client: RETR file\n    dial data\nclient: NOOP\ndata ended\n{self.TAKEN_BACK}")
+        *before, last = reply.split("\\r\\n")
+        for one in before:
+            play(f"origin: {one}\n")
+        play(f"origin: {last}\n    origin: NOOP\n")
+
+    def test_a_client_that_left(self, play: Playbook) -> None:
+        play(CONNECTED + self.REST + "data ended\nclient: RETR file\n" + self.TAKEN_BACK)
+        play("origin: 350 At 0\nclient: NOOP\n    origin: NOOP\n")
+
+    def test_a_transfer_that_the_gateway_refuses(self) -> None:
+        play = Playbook.opened(attrs.evolve(SETTING, policy=Policy(read_only=True)))
+        play(self.REST)
+        play("""
+            client: STOR file
+                note commandRefused verb='STOR' reply='550 Permission denied: this server is read-only.'
+                client: 550 Permission denied: this server is read-only.
+                origin: REST 0
+            origin: 350 At 0
+            client: STOR file
+                note commandRefused verb='STOR' reply='550 Permission denied: this server is read-only.'
+                client: 550 Permission denied: this server is read-only.
         """)
 
 

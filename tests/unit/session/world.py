@@ -114,6 +114,7 @@ class World:
     origin_handshake: bool = attrs.field(default=False, init=False)
     counting: bool = attrs.field(default=False, init=False)  # a failed login, whose reply is held
     attempting: bool = attrs.field(default=False, init=False)  # a login that waits until it may go
+    restarting: bool = attrs.field(default=False, init=False)  # the gateway asked for REST 0
     reserving: bool = attrs.field(default=False, init=False)  # a PASV or EPSV that does
 
     def __attrs_post_init__(self) -> None:
@@ -201,6 +202,8 @@ class World:
             steps.append(self.admitted)
         if self.reserving:
             steps.append(self.reserved)
+        if self.restarting:
+            steps.append(self.restarts)
         return steps + [lambda job=job: self.speak(job) for job in self.speakers()]
 
     def channel_steps(self) -> list[Step]:
@@ -330,6 +333,11 @@ class World:
         self.attempting = False
         self.tell(on.LoginAdmitted())
 
+    def restarts(self) -> None:
+        reply = self.choices.pick(["350", "120", "500", "200"])
+        self.restarting = reply == "120"
+        self.say(f"{reply} #restart")
+
     def reserved(self) -> None:
         self.reserving = False
         self.tell(self.choices.pick([on.DataReserved(), on.DataReserved(), on.DataDenied(3)]))
@@ -422,6 +430,9 @@ class World:
             case do.SendToOrigin(data) if self.securing:
                 assert self.origin_greeted and data == self.securing.pop(0)
                 self.asked = True
+            case do.SendToOrigin(b"REST 0\r\n") if not any(line.argument == b"0" for line in books.waiting):
+                assert books.sent and not self.restarting
+                self.restarting = True
             case do.SendToOrigin(data):
                 self.hears(books.command(data))
             case do.SendToClient(data):
