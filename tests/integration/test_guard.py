@@ -246,8 +246,9 @@ def test_connects_in_a_minute_by_default(monkeypatch: pytest.MonkeyPatch) -> Non
         told = [greeting(running) for _ in range(620)]
         unavailable = b"421 Service not available; closing control connection.\r\n"
         assert told == [unavailable] * 600 + [CONNECTS] * 20
-        assert len(running.journal.all("clientFiltered")) == 10
         assert greeting(running, OTHER) != CONNECTS
+        running.journal.wait("connect", client=OTHER)
+        assert len(running.journal.all("clientFiltered")) == 10
 
 
 def test_connects_in_a_minute() -> None:
@@ -322,6 +323,21 @@ def test_a_refused_port_counts_no_longer() -> None:
     with stage("limits = { data_ports_per_client = 1 }") as on:
         assert on.exchange(b"EPSV", b"425 Not now.") == b"425 Not now."
         on.another().passive()
+
+
+@pytest.mark.parametrize(
+    ("command", "reply"),
+    [
+        (b"EPSV 9", b"522 Bad network protocol."),  # vsftpd's
+        (b"RETR nothing", b"550 Failed to open file."),  # vsftpd's and Pure-FTPd's
+        (b"MD5 large", b"150 Please wait."),
+    ],
+)
+def test_a_data_port_counts_while_the_origin_listens_on(command: bytes, reply: bytes) -> None:
+    with stage("limits = { data_ports_per_client = 1 }") as on:
+        on.passive()
+        assert on.exchange(command, reply) == reply
+        assert ask_for_port(on.another()) == ENOUGH
 
 
 @pytest.mark.parametrize(("size", "half"), [(1, 1), (3, 1), (4, 2)])
