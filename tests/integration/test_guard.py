@@ -20,7 +20,7 @@ from tests.kit.ports import scripted, take
 from tests.kit.reactor import in_reactor, reactor, turn
 from tests.kit.scripted import ORIGIN, DataPort, ScriptedOrigin
 from tests.kit.sockets import read_all, reset, silent
-from tests.kit.stage import READY, Stage, relays, stage
+from tests.kit.stage import READY, Stage, relays, stage, usable
 
 CLIENT, OTHER = "127.0.0.1", "127.0.0.9"
 DENIED = b"421 Access from your address is denied.\r\n"
@@ -613,6 +613,24 @@ def test_a_session_has_its_events_written_down_up_to_a_number(monkeypatch: pytes
             "commandRefused",
             "originError",
         ]
+
+
+def test_data_channels_that_carried_nothing_are_written_down_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notes, "MAX_EVENTS", 3)
+    with stage() as on:
+        for _ in range(6):
+            on.passive()
+        assert usable(on)
+        at_client, at_origin = on.transfer(b"RETR empty")
+        at_origin.close()
+        on.control.say(b"226 Done.")
+        assert on.client.reply() == b"226 Done."
+        assert at_client.recv(1) == b""
+        on.client.close()
+        on.running.journal.wait("disconnect")
+        outcomes = [record["outcome"] for record in on.running.journal.all("dataChannel")]
+        assert outcomes == ["session ended it"] * 3 + ["complete"] * 2
+        assert [record["of"] for record in on.running.journal.all("eventsWithheld")] == ["dataChannel"]
 
 
 def test_unknown_commands_in_a_row_end_the_session() -> None:
