@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from gateway.applications import building
 from gateway.guard import counts, logins
 from gateway.relay import control_port, notes, sides
 from origin import Origin
@@ -371,6 +372,20 @@ def banned(on: Stage, **fields: Any) -> None:
     record = on.running.journal.wait("clientBanned")
     assert {key: record[key] for key in ("client", *fields)} == {"client": CLIENT, **fields}
     assert len(on.running.journal.all("clientBanned")) == 1
+
+
+def test_a_late_reply_to_abor_is_no_login(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(building, "_GRACE", 0.05)
+    with stage("limits = { login_failures = 1 }") as on:
+        on.transfer(b"RETR a")
+        on.client.send(b"ABOR\r\n")
+        on.control.expect(b"ABOR")
+        on.control.say(b"426 Cut.")
+        assert on.client.reply() == b"426 Cut."
+        on.exchange(b"USER root", b"331 Password, please.")
+        assert on.exchange(b"PASS guess", b"226 Aborted.\r\n530 Login incorrect.") == b"530 Login incorrect."
+        banned(on, failures=1)
+        assert "user" not in on.running.journal.wait("disconnect")
 
 
 @QUICK
