@@ -113,7 +113,8 @@ _SAID = ("time", "event", "application")
 
 def _quoted(value: object) -> str:
     text = str(value)
-    return json.dumps(text) if " " in text or not text or not text.isprintable() else text
+    plain = text.isprintable() and " " not in text and '"' not in text  # a user's name may be anything
+    return text if plain and text else json.dumps(text)
 
 
 @attrs.define(eq=False)

@@ -32,12 +32,15 @@ class Record:
     """One event, without the time and without the session that it belongs to.
 
     :param name: the event's name.
-    :param always: whether a session writes all of them down, however many there are.
     """
 
     name: ClassVar[str]
     scope: ClassVar[Scope] = Scope.SESSION
-    always: ClassVar[bool] = False
+
+    @property
+    def always(self) -> bool:
+        """Whether a session writes it down, however many of its name there were."""
+        return False
 
     def fields(self) -> dict[str, Any]:
         """The fields by the names under which they are written. No field ever holds a password."""
@@ -152,7 +155,7 @@ class ClientBanned(Record):
 @attrs.frozen
 class EventsWithheld(Record):
     """The session had |max-events| events of one name. Those that follow are not written, but for ``connect``,
-    ``disconnect``, ``clientBanned`` and ``dataChannel``.
+    ``disconnect``, ``clientBanned``, and ``dataChannel`` where it carried a transfer.
 
     :param of: that name.
     """
@@ -249,7 +252,6 @@ class DataChannelEnded(Record):
     """
 
     name = "dataChannel"
-    always = True
 
     data_client: str | None = attrs.field(metadata=NULL)
     port: int
@@ -259,6 +261,11 @@ class DataChannelEnded(Record):
     duration: float
     outcome: str
     reason: str | None = None
+
+    @property
+    def always(self) -> bool:
+        """Whether it carried a transfer, even of an empty file. A client may open others as fast as it asks."""
+        return self.to_client > 0 or self.to_origin > 0 or self.outcome == "complete"
 
 
 @attrs.frozen

@@ -152,6 +152,8 @@ class Conversation:
                 actions = self._completed(self.transfers.give_up())
             case b"PASV" | b"EPSV" if not asks_for_no_port(command):
                 return self.transfers.reserve(Exchange(command, self._without_family(command)))
+            case b"EPSV":  # Pure-FTPd takes ALL for itself alone: with a space around it, it opens a port
+                return actions + self._ask(Exchange(command, Command(b"EPSV", (command.argument or b"").strip())))
         return actions if self._over else actions + self._ask(Exchange(command, command))
 
     def _without_family(self, command: Command) -> Command:
@@ -203,7 +205,8 @@ class Conversation:
         if reply.preliminary:
             if transfer:
                 transfers.preliminary()
-            return [do.FreeData(), *transfers.start(), send(clean)]
+            freed = transfers.accepted() if transfer or verb is None else []
+            return [*freed, *transfers.start(), send(clean)]
         self.exchanges.remove(exchange)
         return self._end_transfer(reply, clean) if transfer else self._end_exchange(exchange, reply, clean)
 
@@ -217,7 +220,8 @@ class Conversation:
 
     def _end_transfer(self, reply: Reply, clean: Reply) -> Actions:
         aborting = self.exchanges.has(b"ABOR")
-        actions = [do.FreeData(), *self._completed(self.transfers.final(clean, aborting))]
+        freed = self.transfers.accepted() if reply.positive else []
+        actions = [*freed, *self._completed(self.transfers.final(clean, aborting))]
         if (aborting or (self.transfers.completing and not reply.positive)) and not self._over:
             actions.append(do.Arm(Deadline.GRACE))
         return actions
@@ -253,7 +257,7 @@ class Conversation:
                 opened, answer = self.transfers.announce(exchange.asked.verb, reply, clean)
                 return [*actions, *opened] if answer is None else [*actions, *opened, send(answer)]
             case Effect.NOT_PASSIVE:
-                actions.append(do.FreeData())
+                actions += self.transfers.not_opened()
             case Effect.QUIT:
                 return actions + self._end(end(Outcome.QUIT, clean))
         return [*actions, send(clean)]

@@ -18,6 +18,7 @@ MAX_EXCHANGES = 64
 _BESIDE = {b"STAT": (211, 212, 213), b"NOOP": (200,), b"ABOR": (225, 226)}
 _REFUSED = (500, 501, 502, 503, 504, 530)
 _NO_PATH = (450, 550)
+_LOGIN = (b"USER", b"PASS", b"ACCT")
 
 
 class By(enum.Enum):
@@ -93,7 +94,7 @@ class Exchanges:
         :param transfer: the state of the transfer; None where there can be none.
         """
         if len(self._open) == 1:
-            return self._open[0]
+            return None if _is_late(self._open[0].asked, reply.code) else self._open[0]
         beside = (one for one in self._open if transfer and _is_beside(one.asked, reply.code, transfer))
         certain = (one for one in self._open if one.asked.verb != b"ABOR")
         return next(chain(beside, certain, self._open), None)
@@ -113,3 +114,8 @@ def _is_beside(command: Command, code: int, transfer: TransferState) -> bool:
     if not transfer.running:
         return False
     return code in _REFUSED or (code in _NO_PATH and command.verb == b"STAT" and command.argument is not None)
+
+
+def _is_late(command: Command, code: int) -> bool:
+    """Whether a reply is for an ABOR that was given up. No login is answered so; it would pass for a success."""
+    return command.verb in _LOGIN and code in _BESIDE[b"ABOR"]

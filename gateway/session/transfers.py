@@ -55,6 +55,7 @@ class Transfers:
     _data: Machine[Data, Cause] = attrs.field(factory=lambda: Machine(DATA, Data.NONE), init=False)
     _transfer: Machine[Transfer, Cause] = attrs.field(factory=lambda: Machine(TRANSFER, Transfer.NONE), init=False)
     _asking: Exchange | None = attrs.field(default=None, init=False, repr=False)
+    _awaited: bool = attrs.field(default=False, init=False)  # the origin may listen at a port that it named
     _announcement: _Announcement | None = attrs.field(default=None, init=False, repr=False)
     _delivered: frozenset[Towards] = attrs.field(default=frozenset(), init=False)
     _insecure: bool = attrs.field(default=False, init=False)
@@ -111,6 +112,18 @@ class Transfers:
         self._asking = None
         return [do.Note(TooManyDataPorts(limit))], TOO_MANY_PORTS
 
+    def not_opened(self) -> Actions:
+        """Gives up the reservation for a port that the origin did not open, unless it listens at an earlier one."""
+        return [] if self._awaited else [do.FreeData()]
+
+    def accepted(self) -> Actions:
+        """Gives up the reservation: the origin took its data connection.
+
+        A transfer that it refuses changes nothing: vsftpd and Pure-FTPd go on listening.
+        """
+        self._awaited = False
+        return [do.FreeData()]
+
     def announce(self, asked: bytes, reply: Reply, clean: Reply) -> tuple[Actions, Reply | None]:
         """Opens the port that stands for the origin's, from the 227 or 229 to the PASV or EPSV that asked for it.
 
@@ -121,6 +134,7 @@ class Transfers:
         :param asked: the verb that the origin was sent.
         :param clean: the reply as the client may see it; a host name in the place of its six numbers hides the port.
         """
+        self._awaited = True
         if reply.code != _ANSWERS[asked]:
             return self._no_port(OriginError(f"{reply.code} in answer to {asked.decode()}"))
         port = addresses.parse_227(reply) if reply.code == 227 else addresses.parse_229(reply)

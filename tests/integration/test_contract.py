@@ -171,6 +171,17 @@ def test_epsv_all_may_be_written_in_any_case() -> None:
         assert on.client.ask(b"PASV").startswith(b"503 ")
 
 
+@pytest.mark.parametrize("command", [b"EPSV  ALL", b"EPSV ALL ", b"EPSV ALL\t"])
+def test_epsv_all_is_sent_in_one_form(command: bytes) -> None:
+    """With a space around ALL, Pure-FTPd opens a port."""
+    with stage() as on:
+        on.client.send(command + b"\r\n")
+        on.control.expect(b"EPSV ALL")
+        on.control.say(b"200 Noted.")
+        assert on.client.reply() == b"200 Noted."
+        assert on.client.ask(b"PASV").startswith(b"503 ")
+
+
 def test_pasv_goes_on_where_epsv_all_was_refused() -> None:
     with stage() as on:
         assert on.exchange(b"EPSV ALL", b"502 What?") == b"502 What?"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from gateway.applications import building
 from gateway.guard import counts, logins
 from gateway.relay import control_port, notes, sides
 from origin import Origin
@@ -20,7 +21,7 @@ from tests.kit.ports import scripted, take
 from tests.kit.reactor import in_reactor, reactor, turn
 from tests.kit.scripted import ORIGIN, DataPort, ScriptedOrigin
 from tests.kit.sockets import read_all, reset, silent
-from tests.kit.stage import READY, Stage, relays, stage
+from tests.kit.stage import READY, Stage, relays, stage, usable
 
 CLIENT, OTHER = "127.0.0.1", "127.0.0.9"
 DENIED = b"421 Access from your address is denied.\r\n"
@@ -246,8 +247,9 @@ def test_connects_in_a_minute_by_default(monkeypatch: pytest.MonkeyPatch) -> Non
         told = [greeting(running) for _ in range(620)]
         unavailable = b"421 Service not available; closing control connection.\r\n"
         assert told == [unavailable] * 600 + [CONNECTS] * 20
-        assert len(running.journal.all("clientFiltered")) == 10
         assert greeting(running, OTHER) != CONNECTS
+        running.journal.wait("connect", client=OTHER)
+        assert len(running.journal.all("clientFiltered")) == 10
 
 
 def test_connects_in_a_minute() -> None:
@@ -324,6 +326,21 @@ def test_a_refused_port_counts_no_longer() -> None:
         on.another().passive()
 
 
+@pytest.mark.parametrize(
+    ("command", "reply"),
+    [
+        (b"EPSV 9", b"522 Bad network protocol."),  # vsftpd's
+        (b"RETR nothing", b"550 Failed to open file."),  # vsftpd's and Pure-FTPd's
+        (b"MD5 large", b"150 Please wait."),
+    ],
+)
+def test_a_data_port_counts_while_the_origin_listens_on(command: bytes, reply: bytes) -> None:
+    with stage("limits = { data_ports_per_client = 1 }") as on:
+        on.passive()
+        assert on.exchange(command, reply) == reply
+        assert ask_for_port(on.another()) == ENOUGH
+
+
 @pytest.mark.parametrize(("size", "half"), [(1, 1), (3, 1), (4, 2)])
 def test_half_of_the_range_is_for_one_client(size: int, half: int) -> None:
     ports = take(size)
@@ -355,6 +372,20 @@ def banned(on: Stage, **fields: Any) -> None:
     record = on.running.journal.wait("clientBanned")
     assert {key: record[key] for key in ("client", *fields)} == {"client": CLIENT, **fields}
     assert len(on.running.journal.all("clientBanned")) == 1
+
+
+def test_a_late_reply_to_abor_is_no_login(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(building, "_GRACE", 0.05)
+    with stage("limits = { login_failures = 1 }") as on:
+        on.transfer(b"RETR a")
+        on.client.send(b"ABOR\r\n")
+        on.control.expect(b"ABOR")
+        on.control.say(b"426 Cut.")
+        assert on.client.reply() == b"426 Cut."
+        on.exchange(b"USER root", b"331 Password, please.")
+        assert on.exchange(b"PASS guess", b"226 Aborted.\r\n530 Login incorrect.") == b"530 Login incorrect."
+        banned(on, failures=1)
+        assert "user" not in on.running.journal.wait("disconnect")
 
 
 @QUICK
@@ -597,6 +628,24 @@ def test_a_session_has_its_events_written_down_up_to_a_number(monkeypatch: pytes
             "commandRefused",
             "originError",
         ]
+
+
+def test_data_channels_that_carried_nothing_are_written_down_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notes, "MAX_EVENTS", 3)
+    with stage() as on:
+        for _ in range(6):
+            on.passive()
+        assert usable(on)
+        at_client, at_origin = on.transfer(b"RETR empty")
+        at_origin.close()
+        on.control.say(b"226 Done.")
+        assert on.client.reply() == b"226 Done."
+        assert at_client.recv(1) == b""
+        on.client.close()
+        on.running.journal.wait("disconnect")
+        outcomes = [record["outcome"] for record in on.running.journal.all("dataChannel")]
+        assert outcomes == ["session ended it"] * 3 + ["complete"] * 2
+        assert [record["of"] for record in on.running.journal.all("eventsWithheld")] == ["dataChannel"]
 
 
 def test_unknown_commands_in_a_row_end_the_session() -> None:

@@ -113,6 +113,7 @@ def test_events_that_were_dropped_are_an_event(monkeypatch: pytest.MonkeyPatch) 
         ({"reason": "two words"}, '[ftp] connect session=7 reason="two words"'),
         ({"reason": ""}, '[ftp] connect session=7 reason=""'),
         ({"reason": "a\nb"}, '[ftp] connect session=7 reason="a\\nb"'),
+        ({"user": '"', "origin": "192.0.2.1"}, '[ftp] connect session=7 user="\\"" origin=192.0.2.1'),
         ({"reason": "{session}"}, "[ftp] connect session=7 reason={session}"),
     ],
 )

@@ -79,16 +79,39 @@ class TestReservation:
                 client: 150 Here it comes
         """)
 
-    def test_a_transfer_that_is_refused_frees_it(self, play: Playbook) -> None:
+    def test_a_transfer_that_is_refused_does_not(self, play: Playbook) -> None:
         play(CONNECTED)
         play.guarded = True
         play("""
             client: RETR file
                 origin: RETR file
             origin: 550 No such file
-                free data
                 abort data
                 client: 550 No such file
+        """)
+
+    def test_nor_does_a_second_port_that_the_origin_does_not_open(self, play: Playbook) -> None:
+        play(LISTENING)
+        play.guarded = True
+        play("""
+            client: EPSV 9
+                reserve data
+            data reserved
+                origin: EPSV 9
+            origin: 522 Bad network protocol
+                client: 522 Bad network protocol
+        """)
+
+    def test_a_preliminary_reply_frees_it_where_the_verb_is_not_known(self) -> None:
+        play = Playbook.opened(attrs.evolve(SETTING, policy=Policy(allow=frozenset({b"XYZ"}))))
+        play(LISTENING)
+        play.guarded = True
+        play("""
+            client: XYZ file
+                origin: XYZ file
+            origin: 150 Here it comes
+                free data
+                client: 150 Here it comes
         """)
 
 
