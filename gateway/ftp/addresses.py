@@ -1,6 +1,7 @@
 """The addresses inside replies: 227 (RFC 959 section 4.1.2) and 229 (RFC 2428 section 3), parsed and rendered.
 
-A reply is rendered afresh, never patched, and the host in a 227 is not even returned.
+A reply is rendered afresh, never patched, and the host in a 227 is not even returned. Only a 229 that can be read in
+one way may go on as it came.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ _HOST_PORT = re.compile(
 )
 # RFC 2428 section 3: the same printable delimiter four times, and nothing between the first three.
 _EXTENDED = re.compile(rb"\((?P<d>[!-/:-~])(?P=d)(?P=d)(?P<port>[0-9]{1,5})(?P=d)\)")
+# Nothing before it or behind it in which some client could find another port, or a host.
+_ONE_READING = re.compile(rb"229 [^(|!]*%b[^(|!]*" % _EXTENDED.pattern, re.DOTALL)
 
 
 def parse_227(reply: Reply) -> int | None:
@@ -44,6 +47,11 @@ def parse_229(reply: Reply) -> int | None:
         return None
     port = int(match["port"])
     return port if port < 65536 else None
+
+
+def has_one_reading(reply: Reply) -> bool:
+    """Whether every client finds the same port in a 229, and no host."""
+    return not reply.multi_line and _ONE_READING.fullmatch(reply.lines[0]) is not None
 
 
 def render_229(port: int) -> Reply:

@@ -86,8 +86,14 @@ class Scrubber:
         text = b"\n".join(reply.lines)
         if not (_LIKELY.search(text) or (self._host is not None and self._host in text.lower())):
             return reply
-        lines = tuple(self._pattern.sub(self._replacement, line) for line in reply.lines)
+        mark = b"%d-" % reply.code  # it is no part of an address, whatever stands behind it
+        lines = tuple(
+            mark + self._clean(line[4:]) if line.startswith(mark) else self._clean(line) for line in reply.lines
+        )
         return reply if lines == reply.lines else attrs.evolve(reply, lines=lines)
+
+    def _clean(self, text: bytes) -> bytes:
+        return self._pattern.sub(self._replacement, text)
 
     def _replacement(self, match: re.Match[bytes]) -> bytes:
         assert match.lastindex is not None

@@ -241,7 +241,8 @@ class Conversation:
             case Effect.LOGIN_REFUSED:
                 self.login.refused(clean)
                 return [*actions, do.CountFailedLogin()]
-            case Effect.REINITIALIZED:
+            case Effect.REINITIALIZED if self.login.inside:  # else the time runs, and a client could stretch it
+                self.login.reinitialized()
                 actions.append(do.Arm(Deadline.LOGIN))
             case Effect.FEATURES:
                 clean = _features(clean, self.setting)

@@ -15,10 +15,12 @@ class LoginState:
     """The user who is logged in, the attempt that waits until it may go, the refusal that waits until it is counted.
 
     :param user: the name with which the client last logged in, as the client gave it; None before that.
+    :param inside: whether the client is logged in.
     :param attempt: the PASS or ACCT that waits; None for none.
     """
 
     user: str | None = attrs.field(default=None, init=False)
+    inside: bool = attrs.field(default=False, init=False)
     attempt: Command | None = attrs.field(default=None, init=False, repr=False)
     _named: bytes = attrs.field(default=b"", init=False, repr=False)
     _refusal: Reply | None = attrs.field(default=None, init=False, repr=False)
@@ -41,6 +43,11 @@ class LoginState:
     def logged_in(self) -> None:
         """Takes the origin's 230. Only now the name is known to be a user's, and not a password typed too early."""
         self.user = self._named.decode(errors="backslashreplace")
+        self.inside = True
+
+    def reinitialized(self) -> None:
+        """Takes the origin's positive reply to REIN."""
+        self.inside = False
 
     def refused(self, reply: Reply) -> None:
         """Holds the refusal of a login until it is counted."""

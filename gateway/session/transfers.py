@@ -154,8 +154,8 @@ class Transfers:
         announcement, self._announcement = self._announcement, None
         self._data.move(Cause.LISTENS)
         if announcement.reply.code == 229:
-            mirrored = self.ports.mirrored
-            return [], announcement.reply if mirrored else addresses.render_229(announcement.public_port)
+            as_it_came = self.ports.mirrored and addresses.has_one_reading(announcement.reply)
+            return [], announcement.reply if as_it_came else addresses.render_229(announcement.public_port)
         if host is None:
             return self._drop_channel(), PASV_UNKNOWN
         return [], addresses.render_227(host, announcement.public_port)

@@ -280,6 +280,24 @@ def test_a_229_is_passed_on_byte_for_byte(text: bytes) -> None:
         on.accept(data)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"229 Come (|1|192.0.2.66|9|) (|||%d|)",
+        b"229 |||9| (|||%d|)",
+        b"229 Come (|||%d|) or (|||9|)",
+        b"229 (192,0,2,66,0,9) (!!!%d!)",
+    ],
+)
+def test_a_229_that_could_be_read_in_two_ways_is_written_anew(text: bytes) -> None:
+    with stage() as on:
+        data = on.own(on.control.data_port())
+        anew = b"229 Entering Extended Passive Mode (|||%d|)" % data.port
+        assert on.exchange(b"EPSV", text % data.port) == anew
+        on.dial(data.port)
+        on.accept(data)
+
+
 def test_mapped_ports_are_named_by_their_public_number() -> None:
     ports, public_ports = take(20), take(20)
     with stage(data_ports=ports, public_ports=public_ports) as on:

@@ -18,13 +18,14 @@ from gateway.net.leg import Leg
 from gateway.relay import notes, sides
 from gateway.relay.relay import Relay
 from gateway.relay.sides import Side
+from tests.kit import PATIENCE
 from tests.kit.conversation import Conversation, connect
 from tests.kit.gateway import RunningGateway
 from tests.kit.programs import until
 from tests.kit.reactor import comes_to_rest, descriptors, in_reactor, turn
 from tests.kit.scripted import ORIGIN, DataPort, OriginControl, ScriptedOrigin
 from tests.kit.sockets import fill, read_all, read_exactly, reset, silent, was_reset
-from tests.kit.stage import Stage, before, stage
+from tests.kit.stage import READY, Stage, before, behind, stage
 
 MIB = 1 << 20
 IDLE = b"421 Idle timeout; closing control connection.\r\n"
@@ -436,6 +437,23 @@ def test_a_client_that_logged_in_and_out_again(welcome: bytes) -> None:
         assert on.exchange(b"REIN", b"220 Anew.") == b"220 Anew."
         assert read_all(on.client.socket) == LOGIN
         ended_once(on.running, "login timeout")
+
+
+def test_a_client_cannot_stretch_the_time_to_log_in() -> None:
+    def origin(control: OriginControl) -> None:
+        control.say(READY)
+        while control.hear():
+            control.say(b"220 Anew.")
+
+    with behind("timeouts = { login = 0.6 }") as (running, scripted):
+        scripted.play(origin)
+        with Conversation(connect(running.address)) as client:
+            assert client.reply() == READY
+            begun = time.monotonic()
+            while (reply := client.ask(b"REIN")) == b"220 Anew.":
+                assert time.monotonic() < begun + PATIENCE
+            assert reply + b"\r\n" == LOGIN
+        ended_once(running, "login timeout")
 
 
 # Peers that do not follow

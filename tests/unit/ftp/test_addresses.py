@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.ftp.addresses import parse_227, parse_229, render_227, render_229
+from gateway.ftp.addresses import has_one_reading, parse_227, parse_229, render_227, render_229
 from gateway.ftp.replies import Reply
 
 PORTS = st.integers(0, 65535)
@@ -70,9 +70,28 @@ def test_port_of_a_229(text: str, port: int | None) -> None:
     assert parse_229(Reply.of(229, text)) == port
 
 
+@pytest.mark.parametrize(
+    ("text", "one"),
+    [
+        (b"229 Come (|||20000|).", True),
+        (b"229 (!!!20000!)", True),
+        (b"229 198.51.100.1 listens (|||20000|)", True),
+        (b"229 (a) ok (|||20000|)", False),
+        (b"229 (|1|192.0.2.1|9|) (|||20000|)", False),
+        (b"229 |||9| (|||20000|)", False),
+        (b"229 !!!9! (|||20000|)", False),
+        (b"229 (|||20000|) (|||9|)", False),
+        (b"229 (|||20000|) !!!9!", False),
+    ],
+)
+def test_the_readings_of_a_229(text: bytes, one: bool) -> None:
+    assert has_one_reading(Reply(229, (text,))) is one
+
+
 def test_nothing_in_several_lines_is_an_address() -> None:
     assert parse_227(Reply(227, (b"227-(198,51,100,1,78,32)", b"227 (198,51,100,1,78,32)"))) is None
-    assert parse_229(Reply(229, (b"229-(|||20000|)", b"229 (|||20000|)"))) is None
+    lines = Reply(229, (b"229-(|||20000|)", b"229 (|||20000|)"))
+    assert parse_229(lines) is None and not has_one_reading(lines)
 
 
 def test_renderings() -> None:

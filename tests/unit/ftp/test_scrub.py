@@ -150,6 +150,20 @@ def test_every_line_is_scrubbed_and_codes_and_marks_stay() -> None:
     assert scrubber.scrub(reply) == Reply(220, (b"220-192.0.2.1", b"192.0.2.1", b"220 192.0.2.1"))
 
 
+@pytest.mark.parametrize(("address", "host"), [("220.1.2.3", None), ("198.51.100.1", "220-1.2.3.example")])
+def test_a_mark_is_no_part_of_an_address_or_a_name(address: str, host: str | None) -> None:
+    scrubber = Scrubber(ip_address(address), "192.0.2.1", host, NAME)
+    reply = Reply(220, (b"220-1.2.3.example", b"220-1.2.3.example", b"220 End"))
+    assert scrubber.scrub(reply) is reply
+
+
+def test_behind_a_mark_an_address_or_a_name_is_found() -> None:
+    scrubber = Scrubber(V4, "192.0.2.1", "origin.internal", NAME)
+    reply = Reply(220, (b"220-198-51-100-1", b"220-origin.internal", b"198-51-100-1", b"220 End"))
+    clean = (b"220-192-0-2-1", b"220-ftp.example.com", b"192-0-2-1", b"220 End")
+    assert scrubber.scrub(reply).lines == clean
+
+
 def test_a_clean_reply_is_the_same_reply() -> None:
     reply = Reply.of(220, "ready")
     assert Scrubber(V4, "192.0.2.1", "origin.internal", NAME).scrub(reply) is reply

@@ -53,13 +53,30 @@ class TestLogin:
                 client: 220 Ready
             client: REIN
                 origin: REIN
+            origin: 502 Not here
+                client: 502 Not here
+        """)
+
+    def test_a_client_without_login_cannot_stretch_it(self, play: Playbook) -> None:
+        play("""
+            client: REIN
+                origin: REIN
+            origin: 220 Ready
+                client: 220 Ready
+            client: USER x
+                origin: USER x
+            origin: 230 In
+                disarm login
+                client: 230 In
+            client: REIN
+                origin: REIN
             origin: 220 Ready
                 arm login
                 client: 220 Ready
             client: REIN
                 origin: REIN
-            origin: 502 Not here
-                client: 502 Not here
+            origin: 220 Ready
+                client: 220 Ready
         """)
 
 

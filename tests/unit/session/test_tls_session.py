@@ -229,7 +229,6 @@ class TestClient:
             client: REIN
                 origin: REIN
             origin: 220 again
-                arm login
                 client: 220 again
         """)
         play(AUTH)

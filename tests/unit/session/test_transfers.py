@@ -478,10 +478,10 @@ class TestPassive:
         play("""
             client: epsv
                 origin: EPSV
-            origin: 229  Entering (for 198.51.100.1) \\xff (!!!20020!)
+            origin: 229  Entering for 198.51.100.1 \\xff (!!!20020!)
                 open data, origin 20020, public 20020
             data listens, public address 192.0.2.1
-                client: 229  Entering (for 192.0.2.1) \\xff (!!!20020!)
+                client: 229  Entering for 192.0.2.1 \\xff (!!!20020!)
         """)
 
     def test_mapped_ports(self) -> None:
