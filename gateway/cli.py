@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gateway import config
 from gateway.config import ConfigError
+from gateway.files import read_regular
 from gateway.pids import NotAGateway, hang_up, process_id
 
 
@@ -65,7 +66,7 @@ def _check(chosen: argparse.Namespace) -> int:
 
 def _reload(chosen: argparse.Namespace) -> int:
     try:
-        pid = chosen.pid or process_id(chosen.pidfile.read_text())
+        pid = chosen.pid or process_id(read_regular(chosen.pidfile).decode())
     except OSError as error:
         return _complain(f"no running gateway found: {chosen.pidfile}: {error.strerror}")
     except ValueError:

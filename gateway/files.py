@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 import attrs
 
 T = TypeVar("T")
-State = tuple[tuple[Path, int, int, int], ...]
+State = tuple[tuple[Path, int, int, int, int], ...]
 
 
 def read_regular(path: Path) -> bytes:
@@ -38,11 +38,13 @@ def read_regular(path: Path) -> bytes:
 
 
 def state(files: Iterable[Path]) -> State:
-    """The state of files and directories: it changes when they do.
+    """The state of files and directories: it changes when they do, or their owner or their mode.
 
     :raises OSError: where a file cannot be looked at.
     """
-    return tuple((file, (seen := file.stat()).st_mtime_ns, seen.st_ino, seen.st_size) for file in files)
+    return tuple(
+        (file, (seen := file.stat()).st_mtime_ns, seen.st_ctime_ns, seen.st_ino, seen.st_size) for file in files
+    )
 
 
 @attrs.define(eq=False)

@@ -18,7 +18,7 @@ from gateway.net.reactor import Reactor
 from gateway.observe.journal import Journal, JSONLinesSink
 from gateway.observe.records import Record
 from gateway.observe.systemd import notify, notify_reloading
-from gateway.threads import in_own_thread
+from gateway.threads import NoThread, in_own_thread
 
 # Seconds that clients have to take in the last reply of a gateway that is in a hurry.
 _HURRY = 0.5
@@ -124,7 +124,7 @@ class Gateway(Service):
             await self._change()
         except ConfigError as error:
             mistakes = error.mistakes
-        except CannotStart as error:
+        except (CannotStart, NoThread) as error:
             mistakes = (str(error),)
         else:
             mistakes = ()

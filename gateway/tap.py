@@ -121,12 +121,17 @@ def makeService(options: Options) -> IService:
     for part in parts:
         part.setServiceParent(services)
     # A SIGHUP would end a process that already has a pidfile but does not run yet.
-    signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(gateway.reload))
+    signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(lambda: _reload(gateway)))
     _queue_the_log(reactor, gateway)
     reactor.callWhenRunning(_obey_signals, reactor, gateway)
     reactor.callWhenRunning(_collect_garbage_rarely)
     sys.setswitchinterval(_SWITCH)
     return services
+
+
+def _reload(gateway: Gateway) -> None:
+    log = Logger("gateway")  # of what only a mistake of ours can raise
+    gateway.reload().addErrback(lambda failure: log.failure("configuration not reloaded", failure))
 
 
 def _queue_the_log(reactor: Any, gateway: Gateway) -> None:
@@ -141,6 +146,9 @@ def _queue_the_log(reactor: Any, gateway: Gateway) -> None:
     def leave() -> None:
         if not log.end():
             os._exit(gateway.running)  # 0 where the gateway was stopped in order
+        # Python takes its handlers away before it is gone. A second signal would then spoil the exit code.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
 
     atexit.register(leave)
 

@@ -21,7 +21,7 @@ from gateway.guard.access_files import AccessFile, AccessFileError, FileKind
 from gateway.guard.places import Database
 from gateway.net.reactor import Reactor
 from gateway.observe.records import AccessFileRead, AccessFileRefused, Note
-from gateway.threads import in_own_thread
+from gateway.threads import NoThread, in_own_thread
 
 INTERVAL = 10.0  # seconds between two looks at a file
 
@@ -125,8 +125,11 @@ class Watch:
             if self._loop is not None:
                 self.take(before, now)
 
-        def failed(failure: Failure) -> None:  # a mistake of ours: the next look may do better
-            _log.failure("a look at {path} failed", failure, path=self.file.path)
+        def failed(failure: Failure) -> None:  # the next look may do better
+            if failure.check(NoThread):
+                _log.error("cannot look at {path}: {reason}", path=self.file.path, reason=failure.value)
+            else:  # a mistake of ours
+                _log.failure("a look at {path} failed", failure, path=self.file.path)
 
         return in_own_thread(reactor, self.look).addCallback(looked).addErrback(failed)
 

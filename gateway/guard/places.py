@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from io import BytesIO
+from ipaddress import IPv4Address, IPv6Address
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# The entries of a new database that are looked through for one that names a country, or an AS number.
+# The networks of a new database that are looked through for one that names a country, or an AS number.
 PROBED = 1000
 
 
@@ -104,6 +105,21 @@ class _Content(BytesIO):
     name = ""
 
 
+def _entries(reader: Reader) -> Iterator[Any]:
+    """The entry of each network in turn, None where it is unknown.
+
+    Each is a look-up, which ends in any tree. The reader's own walk would not end in a forged one whose nodes share
+    their branches.
+    """
+    kind: type[Address] = IPv6Address if reader.metadata().ip_version == 6 else IPv4Address
+    bits = kind(0).max_prefixlen
+    number = 0
+    while number < 1 << bits:
+        entry, length = reader.get_with_prefix_len(kind(number))
+        yield entry
+        number += 1 << bits - length
+
+
 def _read(path: str, kept: str, pick: Callable[[Any], T | None]) -> Database[T]:
     import maxminddb  # only where there is a database
 
@@ -113,7 +129,7 @@ def _read(path: str, kept: str, pick: Callable[[Any], T | None]) -> Database[T]:
         reader = maxminddb.open_database(content, maxminddb.MODE_FD)
         built = datetime.fromtimestamp(reader.metadata().build_epoch, UTC).date().isoformat()
         database = Database(reader, pick, built)
-        known = any(pick(entry) is not None for _, entry in islice(reader, PROBED))
+        known = any(pick(entry) is not None for entry in islice(_entries(reader), PROBED))
     except Exception:  # damaged bytes raise anything
         raise AccessFileError(f"{path} is not a database in MaxMind's format") from None
     if not known:

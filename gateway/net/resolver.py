@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import fail
 from twisted.internet.interfaces import IAddress, IHostnameResolver, IHostResolution, IResolutionReceiver
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -106,11 +105,7 @@ class Resolver:
         if found is None or found.is_over(now):
             self._look_ups = {key: other for key, other in self._look_ups.items() if not other.is_over(now)}
             found = self._look_ups[name, family] = _LookUp()
-            try:
-                answer = in_own_thread(self.reactor, _addresses, name, family)
-            except RuntimeError:  # no thread can be started now
-                answer = fail()
-            answer.addBoth(self._answered, found)
+            in_own_thread(self.reactor, _addresses, name, family).addBoth(self._answered, found)
         return found
 
     def _answered(self, answer: tuple[str, ...] | Failure, look_up: _LookUp) -> None:

@@ -35,6 +35,7 @@ class Journal:
     log: Callable[[Line, float], None] = attrs.field(factory=lambda: LogSink())
     writer: Writer = attrs.field(init=False, repr=False)
     _file: JSONLinesSink | None = attrs.field(default=None, init=False, repr=False)  # the thread's
+    _last: JSONLinesSink | None = attrs.field(default=None, init=False, repr=False)  # which the thread comes to
 
     def __attrs_post_init__(self) -> None:
         self.writer = Writer(self._flush, self._dropped)
@@ -46,8 +47,16 @@ class Journal:
         self.writer.put(self._write, time.time(), record, application, session, client)
 
     def use(self, file: JSONLinesSink | None) -> None:
-        """Gives this file the events from now on. The file before gets the earlier ones, and is closed."""
-        self.writer.must(self._change, file)
+        """Gives this file the events from now on. The file before gets the earlier ones, and is closed.
+
+        The same file, opened again, is closed at once. So a thread that is held up never has many open files before
+        it, however often the gateway is reloaded.
+        """
+        if file is not None and self._last is not None and file.place == self._last.place:
+            file.close()
+        else:
+            self._last = file
+            self.writer.must(self._change, file)
 
     def _write(
         self,
@@ -122,15 +131,22 @@ class JSONLinesSink:
     """The events in a file, one JSON object a line.
 
     :param descriptor: of the file. It may block.
+    :param place: the device and the number of the file, which no other has while it is open.
     """
 
     descriptor: int
+    place: tuple[int, int] = attrs.field(init=False, repr=False)
     log: Logger = attrs.field(factory=lambda: Logger("gateway"), repr=False)
     _lines: list[bytes] = attrs.field(factory=list, init=False, repr=False)
     _torn: bool = attrs.field(default=False, init=False)  # the file ends in the middle of a line
     _lost: int = attrs.field(default=0, init=False)  # events that could not be written, not in the log yet
     _reason: str | None = attrs.field(default=None, init=False)
     _said: float = attrs.field(default=float("-inf"), init=False)  # when, by the monotonic clock
+
+    @place.default
+    def _place(self) -> tuple[int, int]:
+        seen = os.fstat(self.descriptor)
+        return seen.st_dev, seen.st_ino
 
     def add(self, line: Line) -> None:
         """Takes an event, for the next `flush`."""

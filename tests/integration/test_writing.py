@@ -207,6 +207,18 @@ def test_sigterm_ends_a_gateway_whose_log_nobody_reads(
     assert not (tmp_path / "twistd.pid").exists()
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_up_to_the_very_end_do_not_change_the_exit_code(
+    number: signal.Signals, tmp_path: Path, place: SocketAddress
+) -> None:
+    with running(*TWISTD, directory=tmp_path) as program:
+        ready(program)
+        while program.process.poll() is None:
+            program.tell(number)
+        assert program.exit() == 0
+        assert program.err.lines == []
+
+
 def test_sigterm_ends_a_gateway_whose_events_nobody_reads(tmp_path: Path, place: SocketAddress) -> None:
     os.mkfifo(tmp_path / "events")
     write_events_to(tmp_path / "events", tmp_path)

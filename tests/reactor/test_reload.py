@@ -149,3 +149,16 @@ async def test_a_fault_of_ours_is_told_and_the_next_reload_works(
         with pytest.raises(TypeError):
             await gateway.reload()
     assert await gateway.reload() == ()
+
+
+@ensureDeferred
+async def test_a_shortage_of_threads_is_told_and_the_next_reload_works(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", refuse)
+        assert await gateway.reload() == ("the system starts no more threads for this process",)
+    assert await gateway.reload() == ()

@@ -12,6 +12,7 @@ from twisted.scripts import twistd
 
 from gateway import cli
 from gateway.cli import main
+from tests.kit import PATIENCE
 
 GOOD = """
 [[application]]
@@ -109,6 +110,13 @@ def test_reload_without_a_pidfile(directory: Path, capfd: pytest.CaptureFixture[
     assert main(["reload"]) == 1
     sentence = "ftp-gateway: no running gateway found: twistd.pid: No such file or directory\n"
     assert capfd.readouterr() == ("", sentence)
+
+
+@pytest.mark.timeout(PATIENCE)
+def test_reload_does_not_wait_for_the_writer_of_a_fifo(directory: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(directory / "twistd.pid")
+    assert main(["reload"]) == 1
+    assert capfd.readouterr() == ("", "ftp-gateway: no running gateway found: twistd.pid: not a regular file\n")
 
 
 @pytest.mark.parametrize("pid", ["dead", str(1 << 80)])

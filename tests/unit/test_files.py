@@ -10,12 +10,14 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import attrs
 import pytest
 
 from gateway.files import FileCache, read_regular
 from tests.kit import PATIENCE
+from tests.kit.programs import until
 
 pytestmark = pytest.mark.timeout(PATIENCE)
 
@@ -140,6 +142,22 @@ def test_one_whose_size_alone_changed_is_read_again(file: Path) -> None:
     file.write_text("three")
     os.utime(file, ns=(1, 1))
     assert (before.text, value(cache, file).text) == ("one", "three")
+
+
+def test_one_that_was_written_under_its_old_time_is_read_again(file: Path) -> None:
+    cache: FileCache[Value] = FileCache()
+    os.utime(file, ns=(1, 1))
+    before = value(cache, file)
+    until(lambda: clock(file.parent) > file.stat().st_ctime_ns)
+    file.write_text("two")
+    os.utime(file, ns=(1, 1))
+    assert (before.text, value(cache, file).text) == ("one", "two")
+
+
+def clock(directory: Path) -> int:
+    """The time of the file system, which goes in steps."""
+    with NamedTemporaryFile(dir=directory) as fresh:
+        return Path(fresh.name).stat().st_ctime_ns
 
 
 def test_what_is_used_is_known_and_what_is_not_is_forgotten(file: Path, tmp_path: Path) -> None:

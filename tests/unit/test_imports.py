@@ -61,7 +61,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "gateway.demo": {"gateway.config", "gateway.tls", "origin"},
     "gateway.tap": {"gateway.config", "gateway.demo", "gateway.net", "gateway.observe", "gateway.service"},
-    "gateway.cli": {"gateway.config", "gateway.pids"},
+    "gateway.cli": {"gateway.config", "gateway.files", "gateway.pids"},
     "origin": set(),
 }
 PURE = {"gateway.ftp", "gateway.session"}

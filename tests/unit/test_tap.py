@@ -13,8 +13,11 @@ import attrs
 import pytest
 import twisted.internet
 from twisted.application.service import IService, IServiceMaker, MultiService
+from twisted.internet.defer import fail, succeed
 from twisted.internet.error import ReactorNotRunning
+from twisted.logger import LogEvent, globalLogPublisher
 from twisted.plugin import getPlugins
+from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 
 from gateway import config
@@ -24,6 +27,7 @@ from gateway.service import Gateway
 from gateway.tap import Options, makeService
 from gateway.tls import certificates
 from gateway.tls.throwaway import write_certificate
+from tests.kit.mistakes import Planted, failure_of
 
 FLAGS = ("--listen", "tcp:2121", "--origin", "198.51.100.1:21", "--data-ports", "20000-20020")
 FILE = """
@@ -237,7 +241,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is asked of the gateway."""
     calls: list[str] = []
     for name in ("reload", "hurry"):
-        monkeypatch.setattr(Gateway, name, lambda _, name=name: calls.append(name))
+        monkeypatch.setattr(Gateway, name, lambda _, name=name: calls.append(name) or succeed(()))
     return calls
 
 
@@ -245,6 +249,24 @@ def test_sighup_reloads_and_is_no_danger_before_the_reactor_runs(reactor: Reacto
     makeService(parsed(*FLAGS))
     signal.raise_signal(signal.SIGHUP)
     assert called == ["reload"]
+
+
+def test_a_reload_that_fails_by_a_fault_of_ours_is_logged(reactor: Reactor, monkeypatch: pytest.MonkeyPatch) -> None:
+    failures: list[Failure | None] = []
+    monkeypatch.setattr(Gateway, "reload", lambda _: fail(Planted()))
+    makeService(parsed(*FLAGS))
+
+    def observe(event: LogEvent) -> None:
+        failures.append(failure_of(event))
+
+    globalLogPublisher.addObserver(observe)
+    try:
+        signal.raise_signal(signal.SIGHUP)
+    finally:
+        globalLogPublisher.removeObserver(observe)
+    (failure,) = failures
+    assert failure is not None
+    assert failure.check(Planted)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gateway.threads import in_own_thread
+from gateway.threads import NoThread, in_own_thread
 from tests.kit import PATIENCE
 
 
@@ -42,6 +42,17 @@ def test_the_exception_comes_back() -> None:
     in_own_thread(turns, int, "x").addErrback(lambda failure: found.append(failure.type))  # type: ignore[arg-type]
     turns.turn()
     assert found == [ValueError]
+
+
+def test_no_thread_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    found: list[Any] = []
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", refuse)
+        in_own_thread(Turns(), int).addErrback(lambda failure: found.append(failure.type))  # type: ignore[arg-type]
+    assert found == [NoThread]
 
 
 HANGS = """

@@ -5,13 +5,14 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
 from twisted.internet.task import Clock
-from twisted.logger import LogEvent, globalLogPublisher
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from gateway.applications.building import CannotStart
 from gateway.applications.watching import INTERVAL, Watch
@@ -120,7 +121,7 @@ def test_a_file_that_vanishes_keeps_the_old_content_and_is_told_once(scene: Scen
     assert scene.watch.file.content is content
     elsewhere.rename(scene.path)
     assert scene.look() == [scene.read(1)]
-    assert scene.watch.file.content is content
+    assert scene.watch.file.content.holding(ip_address("203.0.113.9")) is not None
 
 
 def test_a_file_that_can_be_looked_at_and_not_read(scene: Scene) -> None:
@@ -251,4 +252,25 @@ def test_a_mistake_of_ours_is_logged_and_the_watch_goes_on(slow: tuple[Scene, Sl
     scene.path.write_text("")
     assert scene.look() == [scene.refused(" is empty")]
     scene.path.write_text("one two three")
+    assert scene.look() == [scene.read(3)]
+
+
+def test_the_watch_outlives_a_shortage_of_threads(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    scene.path.write_text("192.0.2.0/24\n198.51.100.0/24\n203.0.113.0/24\n")
+    lines: list[str | None] = []
+
+    def observe(event: LogEvent) -> None:
+        lines.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(observe)
+    try:
+        with monkeypatch.context() as full:
+            full.setattr(threading.Thread, "start", refuse)
+            scene.reactor.advance(INTERVAL)
+    finally:
+        globalLogPublisher.removeObserver(observe)
+    assert lines == [f"cannot look at {scene.path}: the system starts no more threads for this process"]
     assert scene.look() == [scene.read(3)]

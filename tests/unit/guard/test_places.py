@@ -5,11 +5,13 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+import maxminddb
 import pytest
 
 from gateway.guard import places
 from gateway.guard.access_files import AccessFile, AccessFileError
 from gateway.guard.places import ASNS, COUNTRIES, UNKNOWN, Place, Places
+from tests.kit import PATIENCE
 from tests.kit.databases import asn_database, country_database, database
 
 
@@ -127,3 +129,16 @@ def test_damaged_bytes_raise_nothing_else(file: Path) -> None:
             for client in ("203.0.113.9", "2001:db8::1", "192.0.2.1"):
                 assert found.of(ip_address(client)) is None or len(found.of(ip_address(client)) or "") == 2
     assert refused > 0
+
+
+@pytest.mark.timeout(PATIENCE)
+def test_a_forged_tree_of_shared_branches_is_not_walked_to_its_end(file: Path) -> None:
+    """Both branches of each node lead to the next node: there are more ways to its end than anybody can walk."""
+    whole = database(file, {"::/128": {"country": "DE"}}).read_bytes()
+    with maxminddb.open_database(str(file)) as reader:
+        nodes, bits = reader.metadata().node_count, reader.metadata().record_size
+    tree = b"".join((following << bits | following).to_bytes(bits // 4, "big") for following in range(1, nodes + 1))
+    file.write_bytes(tree + whole[len(tree) :])
+    assert (nodes, bits) == (128, 24)
+    with pytest.raises(AccessFileError, match="without countries"):
+        COUNTRIES.make(str(file))

@@ -92,6 +92,30 @@ def test_a_file_gets_the_events_that_were_noted_before_the_next(tmp_path: Path) 
         assert event["session"] == number  # type: ignore[index, call-overload]
 
 
+def descriptors() -> int:
+    return sum(1 for _ in Path("/dev/fd").iterdir())
+
+
+def test_a_file_that_is_opened_again_and_again_is_open_once(tmp_path: Path) -> None:
+    """The thread does not come yet, as when a reader stalls."""
+    path = tmp_path / "events"
+    noted = Journal(lambda line, seconds: None)
+    before = descriptors()
+    for number in range(50):
+        noted.use(JSONLinesSink.open(str(path)))
+        noted.note(Connected(), "ftp", number)
+    assert descriptors() == before + 1
+    path.rename(tmp_path / "old")
+    noted.use(JSONLinesSink.open(str(path)))
+    noted.note(Connected(), "ftp", 50)
+    noted.use(None)
+    noted.writer.start()
+    assert noted.writer.stop()
+    assert descriptors() == before
+    for file, numbers in ((tmp_path / "old", range(50)), (path, [50])):
+        assert [event["session"] for event in contents(file)] == [*numbers]  # type: ignore[index, call-overload]
+
+
 def test_events_that_were_dropped_are_an_event(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.observe.writer.LIMIT", 2)
     lines: list[Mapping[str, object]] = []
