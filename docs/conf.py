@@ -9,7 +9,7 @@ from gateway.data import candidates, pump
 from gateway.ftp import streams
 from gateway.guard import clients
 from gateway.net import proxy_header as proxy
-from gateway.net import reception
+from gateway.net import reception, tls_leg
 from gateway.observe import writer
 from gateway.relay import control_port, notes
 from gateway.session import conversation, tolerance
@@ -41,6 +41,7 @@ _limits = {
     "max-unclean": tolerance.MAX_UNCLEAN,
     "max-unknown": tolerance.MAX_UNKNOWN,
     "max-newcomers": reception.MAX_NEWCOMERS,
+    "max-records": tls_leg.MAX_RECORDS,
     "max-events": notes.MAX_EVENTS,
     "max-waiting": f"{writer.LIMIT:,}",
     "writing-patience": f"{writer.PATIENCE:g}",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import select
 import sys
 from typing import Protocol
 
@@ -104,7 +105,12 @@ class SplicePump:
 
     def fill(self, source: Leg, most: int = CHUNK) -> int:
         assert self._pipe is not None
-        moved = os.splice(source.fileno(), self._pipe[1], most, flags=_SPLICE_FLAGS)
+        moved = 0
+        with contextlib.suppress(BlockingIOError):
+            moved = os.splice(source.fileno(), self._pipe[1], most, flags=_SPLICE_FLAGS)
+        if not moved:
+            # In front of an urgent byte splice(2) stops as if nothing had come, or as if it were the end.
+            moved = os.write(self._pipe[1], source.receive(min(most, select.PIPE_BUF)))  # an empty pipe takes as many
         self.pending += moved
         return moved
 

@@ -19,6 +19,7 @@ _log = Logger("gateway")
 _LOST = "connection lost"
 _EOF = "unexpected eof"  # in OpenSSL's words
 _RECORD = 16384  # bytes, the most in one TLS record (RFC 8446 section 5.1)
+MAX_RECORDS = 64  # records in one read: a peer that fills them with a byte each would hold the process meanwhile
 _WRITE = 4 * _RECORD  # bytes in one call: several records cost less together, and a slow peer still shows progress
 
 
@@ -116,7 +117,9 @@ class TLSLeg(Leg):
 
     def receive_into(self, buffer: memoryview) -> int:
         received = 0
-        while received < len(buffer) and self._failure is None and not self._at_end:
+        for _ in range(MAX_RECORDS):
+            if received == len(buffer) or self._failure is not None or self._at_end:
+                break
             try:
                 received += self.connection.recv_into(buffer[received : received + _RECORD])
             except SSL.WantReadError:

@@ -138,7 +138,9 @@ class Side:
             return
         if not data:
             self._lose()
-        elif not self._closing:
+            return
+        self.leg.watch_reads(True)  # a TLS leg may hold bytes that its socket no longer reports
+        if not self._closing:
             self.owner.received(self, data)
 
     def _writable(self) -> None:

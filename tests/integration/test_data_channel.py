@@ -194,6 +194,32 @@ def test_nothing_spins_while_one_way_is_closed(closing: int) -> None:
 
 
 @both_pumps
+@pytest.mark.parametrize("command", [b"RETR a", b"STOR a"])
+def test_an_urgent_byte_neither_stops_nor_cuts_a_transfer(command: bytes) -> None:
+    """In front of it splice(2) reports an end of file where the FIN has come, and nothing where it has not."""
+    with stage() as on:
+        at_client, at_origin = on.transfer(command)
+        source, sink = (at_origin, at_client) if command == b"RETR a" else (at_client, at_origin)
+        content = bytes(range(256)) * (MIB // 256)
+        source.sendall(content)
+        assert read_exactly(sink, MIB) == content
+        source.sendall(b"!", socket.MSG_OOB)
+        source.sendall(content)
+        assert read_exactly(sink, MIB) == content
+        held, going_on = threading.Event(), threading.Event()
+        reactor.callFromThread(lambda: (held.set(), going_on.wait()))
+        held.wait()
+        source.sendall(b"!", socket.MSG_OOB)
+        source.sendall(b"the end")
+        source.close()
+        going_on.set()
+        assert read_all(sink) == b"the end"
+        sink.close()
+        on.control.say(b"226 Done.")
+        assert on.client.reply() == b"226 Done."
+
+
+@both_pumps
 def test_a_transfer_without_a_preliminary_reply() -> None:
     with stage() as on:
         data = on.passive()

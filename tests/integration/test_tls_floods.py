@@ -14,6 +14,7 @@ from tests.kit.reactor import reactor
 from tests.kit.stage import Stage, relays, tls_stage
 
 MANY = 2000
+RECORD = 16384  # bytes, the most in one TLS record
 
 OPENSSL = ctypes.CDLL(_ssl.__file__)  # the library that Python's ssl uses, which has no function for a KeyUpdate
 for _name in ("TLS_client_method", "SSL_CTX_new", "SSL_new"):
@@ -82,3 +83,20 @@ def test_key_updates_do_not_hold_the_process(on: Stage) -> None:
     flooding.free()
     assert turns > MANY / 2
     assert relays(other)
+
+
+def test_the_end_of_a_reply_is_not_kept_back() -> None:
+    """OpenSSL had it, and the socket reported nothing any more."""
+    with tls_stage("full") as on:
+        held, going_on = threading.Event(), threading.Event()
+        on.client.send(b"STAT\r\n")
+        on.control.expect(b"STAT")
+        reactor.callFromThread(lambda: (held.set(), going_on.wait()))
+        held.wait()
+        lines = b" x" * 30 + b"\r\n"
+        reply = b"211-Status:\r\n" + lines * 264 + b"211 End.\r\n"
+        assert len(reply) - 100 <= RECORD < len(reply)
+        on.control.send(reply[:100])
+        on.control.send(reply[100:])
+        going_on.set()
+        assert on.client.reply().endswith(b"211 End.")

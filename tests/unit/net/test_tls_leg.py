@@ -330,6 +330,20 @@ def test_many_records_at_once(pair: Pair) -> None:
         pair.receive()
 
 
+def test_small_records_are_read_a_few_at_a_time(pair: Pair) -> None:
+    """One read would take as long as they come: each costs as much as a large one."""
+    sent = bytes(range(256)) * 2
+    for byte in sent:
+        pair.client.sendall(bytes([byte]))
+    received = b""
+    while len(received) < len(sent):
+        pair.await_bytes()
+        part = pair.receive()
+        assert 0 < len(part) <= 64
+        received += part
+    assert received == sent
+
+
 def test_a_socket_that_is_full(pair: Pair) -> None:
     sent, part = 0, memoryview(bytes(BUFFER))
     with pytest.raises(BlockingIOError):

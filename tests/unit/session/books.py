@@ -156,7 +156,8 @@ class Books:
             ):  # whatever else was not answered
                 self.private = reply == client_tls.PROTECTION_PRIVATE
         elif tag is not None and tag[1] == b"restart":
-            raise AssertionError("what the gateway asks is answered to the gateway")
+            assert self.hostile, "what the gateway asks is answered to the gateway"
+            return
         elif tag is not None and tag[1].isdigit() and not reply.preliminary:
             line = self.sent[int(tag[1])]
             assert self.hostile or self.may_be_the_origins(line, reply)
@@ -196,7 +197,7 @@ class Books:
         """Whether we may say that to a transfer command."""
         assert self.carrier is not None
         if reply == transfers.NO_DATA_CONNECTION:
-            lost = self.carrier.expired or not self.carrier.dialled
+            lost = self.carrier.expired or not self.carrier.dialled or line.direction is Towards.CLIENT
             return self.carrier.ended and lost and not line.forwarded
         if reply == transfers.TLS_FAILED:
             return self.carrier.insecure

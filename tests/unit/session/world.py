@@ -401,10 +401,10 @@ class World:
         """What is rare, and mostly the end."""
         steps: list[Step] = [
             lambda event=event: self.tell(event)  # type: ignore[misc]
-            for event in (on.Draining(), on.Stopped(), on.ClientLost(), on.ForeignReceived())
+            for event in (on.Draining(), on.Stopped(), on.ClientLost())
         ]
         if not self.books.opaque:
-            steps.append(lambda: self.tell(on.Banned()))
+            steps += [lambda: self.tell(on.ForeignReceived()), lambda: self.tell(on.Banned())]
         deadlines = [deadline for deadline in Deadline if deadline in self.books.armed]
         if self.jobs and self.books.aborted and not self.hostile:
             deadlines = [deadline for deadline in deadlines if deadline is not Deadline.GRACE]  # it is not that slow
