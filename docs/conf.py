@@ -7,7 +7,7 @@ from pathlib import Path
 from gateway.applications import watching
 from gateway.data import candidates, pump
 from gateway.ftp import streams
-from gateway.guard import clients
+from gateway.guard import admission, clients
 from gateway.net import proxy_header as proxy
 from gateway.net import reception, tls_leg
 from gateway.observe import writer
@@ -43,6 +43,7 @@ _limits = {
     "max-newcomers": reception.MAX_NEWCOMERS,
     "max-records": tls_leg.MAX_RECORDS,
     "max-events": notes.MAX_EVENTS,
+    "max-client-events": admission.EVENTS_PER_MINUTE,
     "max-waiting": f"{writer.LIMIT:,}",
     "writing-patience": f"{writer.PATIENCE:g}",
     "max-turned-away": control_port.MAX_TURNED_AWAY,

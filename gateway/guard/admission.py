@@ -18,6 +18,9 @@ from gateway.guard.places import UNKNOWN, Place, Places
 # The number of one client's refusals that are written down at once, and then in each minute.
 NOTES_PER_MINUTE = 10
 
+# The number of events of one client's sessions, besides those that are always written, at once and in each minute.
+EVENTS_PER_MINUTE = 1000
+
 
 class Reason(enum.Enum):
     """The reasons for which a client is not let in. Events and the log carry the value."""
@@ -80,6 +83,7 @@ class Known:
     data_ports: Counts = attrs.field(factory=Counts, init=False)
     connects: Rates = attrs.field(factory=Rates, init=False)
     notes: Rates = attrs.field(factory=Rates, init=False)
+    events: Rates = attrs.field(factory=Rates, init=False)
     applicants: Applicants = attrs.field(factory=Applicants, init=False)
 
 
@@ -117,6 +121,10 @@ class Guard:
         """Counts a client out that was let in and is gone."""
         for sessions in (self.known.all_sessions, self.known.sessions):
             sessions.leave(client_of(address))
+
+    def admits_event(self, address: Address) -> bool:
+        """Whether one more event of a client's session is written down; if so, it is counted."""
+        return self.known.events.admits(client_of(address), EVENTS_PER_MINUTE, self.clock())
 
     def reserve_data_port(self, address: Address) -> bool:
         """Counts a data port that a client awaits, which later has to be freed; false where it has enough."""

@@ -154,8 +154,8 @@ class ClientBanned(Record):
 
 @attrs.frozen
 class EventsWithheld(Record):
-    """The session had |max-events| events of one name. Those that follow are not written, but for ``connect``,
-    ``disconnect``, ``clientBanned``, and ``dataChannel`` where it carried a transfer.
+    """The session had |max-events| events of one name, or its client |max-client-events| of any in a minute. Those of
+    that name that follow are not written, except ``dataChannel`` where it carried a transfer.
 
     :param of: that name.
     """

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import attrs
 
+from gateway.addresses import Address
+from gateway.guard.admission import Guard
 from gateway.guard.places import Place
 from gateway.observe.records import Connected, Disconnected, EventsWithheld, Note, Record
 
@@ -22,6 +24,8 @@ class Notes:
     :param session: the session's number.
     :param client: the client's address.
     :param seconds: the clock.
+    :param guard: bounds the events of a client.
+    :param address: the client's address, as the guard takes it.
     :param origin: the origin's address, once it is known.
     :param client_tls: TLS on the client's control connection; None in the clear.
     :param origin_tls: TLS on the origin's control connection; None in the clear.
@@ -31,6 +35,8 @@ class Notes:
     session: int
     client: str
     seconds: Callable[[], float] = attrs.field(repr=False)
+    guard: Guard = attrs.field(repr=False)
+    address: Address = attrs.field(repr=False)
     origin: str | None = attrs.field(default=None, init=False)
     client_tls: TLSParameters | None = attrs.field(default=None, init=False)
     origin_tls: TLSParameters | None = attrs.field(default=None, init=False)
@@ -86,7 +92,12 @@ class Notes:
     def _admits(self, name: str) -> bool:
         if self._told is None:
             self._told = {}
-        self._told[name] = told = self._told.get(name, 0) + 1
-        if told == MAX_EVENTS + 1:
+        told = self._told.get(name, 0)
+        if told > MAX_EVENTS:
+            return False
+        if told == MAX_EVENTS or not self.guard.admits_event(self.address):
+            self._told[name] = MAX_EVENTS + 1
             self(EventsWithheld(name))
-        return told <= MAX_EVENTS
+            return False
+        self._told[name] = told + 1
+        return True

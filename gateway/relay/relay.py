@@ -78,7 +78,7 @@ class Relay:
         own = proxy.ProxyInfo((peer_address(peer[0]), peer[1]), (local, leg.socket.getsockname()[1]))
         self._ends = told or own
         client = self._ends.client[0]
-        self._notes = Notes(terms.note, self.number, str(client), self.reactor.seconds)
+        self._notes = Notes(terms.note, self.number, str(client), self.reactor.seconds, terms.guard, client)
         self._channels = Channels(self.reactor, terms, self, self._ends, local)
         self._judge = Judge(
             Setting(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.applications import building
-from gateway.guard import counts, logins
+from gateway.guard import admission, counts, logins
 from gateway.relay import control_port, notes, sides
 from origin import Origin
 from tests.kit.conversation import Conversation, connect
@@ -628,6 +628,21 @@ def test_a_session_has_its_events_written_down_up_to_a_number(monkeypatch: pytes
             "commandRefused",
             "originError",
         ]
+
+
+def test_all_sessions_of_a_client_have_their_events_written_down_up_to_a_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(admission, "EVENTS_PER_MINUTE", 3)
+    with stage() as on:
+        sessions = [on, on.another(), on.another(), on.another(OTHER)]
+        for session in sessions:
+            for _ in range(2):
+                assert session.client.ask(b"PORT 1").startswith(b"502 ")
+        assert len(on.running.journal.all("commandRefused", client=CLIENT)) == 3
+        assert len(on.running.journal.all("eventsWithheld", client=CLIENT)) == 2
+        assert len(on.running.journal.all("commandRefused", client=OTHER)) == 2
+        assert len(on.running.journal.all("connect")) == 4
 
 
 def test_data_channels_that_carried_nothing_are_written_down_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -149,4 +149,4 @@ def test_many_rules_cost_no_more_than_few() -> None:
 
     few, many = rules(50), rules(50_000)
     assert many.denying(ip_address("10.195.79.1"), UNKNOWN) is not None
-    assert seconds(many) < 10 * seconds(few)  # rule by rule it would be 1000 times
+    assert seconds(many) < 100 * seconds(few)  # rule by rule it would be 1000 times

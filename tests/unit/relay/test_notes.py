@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 import attrs
 import pytest
 
+from gateway.guard import admission
+from gateway.guard.access import AccessRules
+from gateway.guard.admission import AdmissionLimits, Guard, Known
+from gateway.guard.counts import Counts
+from gateway.guard.logins import LoginLimits
 from gateway.guard.places import Place
-from gateway.observe.records import Connected, Disconnected, EventsWithheld, OriginError, Record
+from gateway.observe.records import (
+    Connected,
+    Disconnected,
+    EventsWithheld,
+    OriginError,
+    Record,
+    TLSFailed,
+    TLSSide,
+)
 from gateway.relay import notes
 from gateway.relay.notes import Notes
+
+CLIENT = ip_address("192.0.2.7")
 
 
 @attrs.define
@@ -22,8 +39,12 @@ class Book:
         assert (session, client) == (7, "192.0.2.7")
         self.noted.append(record)
 
-    def notes(self) -> Notes:
-        return Notes(self.note, 7, "192.0.2.7", lambda: self.now)
+    def notes(self, guard: Guard | None = None) -> Notes:
+        return Notes(self.note, 7, "192.0.2.7", lambda: self.now, guard or self.guard(), CLIENT)
+
+    def guard(self) -> Guard:
+        limits = AdmissionLimits(0, 0, 0, 0, LoginLimits(0, 0.0, 0.0))
+        return Guard(AccessRules.of([]), False, limits, Known(Counts()), lambda: self.now)
 
 
 def test_events_of_one_name_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,6 +63,24 @@ def test_events_of_one_name_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     ]
     assert book.noted[:-1] == expected
     assert isinstance(book.noted[-1], Disconnected)
+
+
+def test_events_of_one_client_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "EVENTS_PER_MINUTE", 3)
+    book = Book()
+    guard = book.guard()
+    one, other = book.notes(guard), book.notes(guard)
+    for session in (one, other):
+        session.connected(None, Place())
+        for _ in range(2):
+            session(OriginError("x"))
+            session(TLSFailed(TLSSide.CLIENT, "x"))
+    names = [record.name for record in book.noted]
+    withheld = ["eventsWithheld"] * 3
+    assert names == ["connect", "originError", "tlsError", "originError", withheld[0], "connect", *withheld[1:]]
+    book.now += 60
+    book.notes(guard)(OriginError("later"))
+    assert book.noted[-1] == OriginError("later")
 
 
 def test_the_totals() -> None:
