@@ -20,7 +20,7 @@ import pytest
 
 from gateway.addresses import SocketAddress
 from tests.kit import PATIENCE
-from tests.kit.conversation import Conversation
+from tests.kit.conversation import Conversation, connect
 from tests.kit.gateway import application
 from tests.kit.ports import take
 from tests.kit.programs import BIN, NET, Program, environment, ready, running, until
@@ -33,6 +33,7 @@ CONNECTS = 3000
 REFUSALS = 8  # of each session: with the connect and the disconnect, 30,000 events
 SESSION = ["connect", *["commandRefused"] * REFUSALS, "disconnect"]
 _hosts = (f"{NET}.{number}" for number in count(100))
+_clients = (f"127.77.{number // 250}.{number % 250 + 1}" for number in count())
 
 
 @pytest.fixture(scope="module")
@@ -97,9 +98,9 @@ def unread(directory: Path, runner: Sequence[str] = TWISTD) -> Iterator[tuple[su
 
 
 def visit(place: SocketAddress, refusals: int = 0) -> None:
-    """Makes a whole session, in which so many commands are refused; each answer comes promptly."""
+    """Makes a whole session of a new client, in which so many commands are refused; each answer comes promptly."""
     began = time.monotonic()
-    with Conversation.to(place) as client:
+    with Conversation(connect(place, next(_clients))) as client:
         assert client.reply() == b"220 Ready."
         client.send(b"PORT 1\r\n" * refusals + b"QUIT\r\n")
         for _ in range(refusals):

@@ -183,3 +183,11 @@ def test_nothing_is_kept_of_those_who_left(place: Place) -> None:
     for one in crowd:
         one.leave()
     assert len(place.applicants) == 0
+
+
+def test_a_login_without_a_password(place: Place) -> None:
+    """The origin may accept a USER, or refuse it, before any PASS."""
+    inside, guessing = place.crowd(2)
+    inside.succeeded()
+    assert [guessing.failed().banned for _ in range(3)] == [None, None, 3]
+    assert place.told == [], "who is logged in goes on"
