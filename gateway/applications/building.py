@@ -69,7 +69,7 @@ class Shared:
     note: Callable[..., None]
 
 
-def access_files(wanted: config.Application, geo: Geo) -> Iterator[FileKey]:
+def file_keys(wanted: config.Application, geo: Geo) -> Iterator[FileKey]:
     """The files that decide which clients an application lets in."""
     if geo.country is not None:
         yield COUNTRIES, geo.country
@@ -88,7 +88,7 @@ def guard(
 ) -> Guard:
     """The guard that lets clients in.
 
-    :param files: the files that ``access_files`` names.
+    :param files: the files that ``file_keys`` names.
     :param known: the records of the application's clients; they outlive a reload.
     :param clock: the time in seconds; it only goes forward.
     """

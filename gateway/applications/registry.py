@@ -166,7 +166,7 @@ class Registry:
         shared = Shared(self._data_ports, publics, self.note)
         built = Built({}, publics, {}, [])
         for application in wanted.applications:
-            for key in building.access_files(application, wanted.geo):
+            for key in building.file_keys(application, wanted.geo):
                 if key not in built.watches:
                     self._watch(key, built)
             built.applications[application.name] = self._running(application, wanted.geo, shared, built.watches)
@@ -184,7 +184,7 @@ class Registry:
     def _running(
         self, wanted: config.Application, geo: Geo, shared: Shared, watches: Mapping[FileKey, Watch]
     ) -> Running:
-        access_files = {key: watches[key].file for key in building.access_files(wanted, geo)}
+        access_files = {key: watches[key].file for key in building.file_keys(wanted, geo)}
         before, files = self._now.applications.get(wanted.name), (*building.files(wanted.tls), *access_files.values())
         if before is not None and before.is_still(wanted, files):
             return before

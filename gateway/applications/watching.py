@@ -49,17 +49,16 @@ def look(kind: FileKind[Any], path: str, before: Look | None) -> Look:
     """
     try:
         now = state([Path(path)])
-    except OSError as error:
-        reason = f"{path}: {error.strerror}"
-        if before is not None and before.state is None and before.reason == reason:
+        if before is not None and before.state == now:
             return before
-        return Look(None, None, reason)
-    if before is not None and before.state == now:
-        return before
-    try:
         return Look(now, kind.read(path), None)
+    except OSError as error:
+        found = Look(None, None, f"{path}: {error.strerror}")
     except AccessFileError as error:
-        return Look(now, None, str(error))
+        # A file that could not be read, for want of a descriptor say, is tried again though it does not change.
+        found = Look(None if isinstance(error.__cause__, OSError) else now, None, str(error))
+    same = before is not None and (before.state, before.reason) == (found.state, found.reason)
+    return before if before is not None and same else found
 
 
 @attrs.define(eq=False)

@@ -220,8 +220,8 @@ class Limits:
     login_failures: Count = field(
         default=5,
         metadata={
-            "doc": "After this many failed logins, those included that the origin has not answered, a client's "
-            "sessions without a login end and its address is banned. From the second failure on, each reply is "
+            "doc": "After this many failed logins, a client's sessions without a login end and its address is "
+            "banned. A client that hangs up before the answer has failed. From the second failure on, each reply is "
             "delayed longer. 0 turns both off and lifts current bans."
         },
     )

@@ -116,6 +116,12 @@ class DataChannel:
         self._dial = Dial(self.reactor, route.origin, route.source, route.connect_timeout, self._connected)
         self._dial.start()
 
+    def expect(self) -> None:
+        """Connects to the origin's port, as the transfer was asked for; the client has its whole time again."""
+        if self._candidates.held:
+            self._candidates.wait()
+        self.dial()
+
     def begin(self, secure_client: Handshake | None, to_client: bool | None) -> None:
         """Begins the transfer: the client's leg becomes secure in this way, or stays plain. Further calls do nothing.
 

@@ -35,7 +35,7 @@ class FileKind(Generic[T]):
         try:
             return self._cache.get((Path(path),), lambda: self.make(path))
         except OSError as error:
-            raise AccessFileError(f"{path}: {error.strerror}") from None
+            raise AccessFileError(f"{path}: {error.strerror}") from error
 
     def forget_unused(self) -> None:
         """Lets go of the contents that nothing uses."""

@@ -101,6 +101,10 @@ class Applicant:
         self._crowd.present.discard(self)
         self.taken_back()
 
+    def reapply(self) -> None:
+        """Applies again: the client logged out."""
+        self._crowd.present.add(self)
+
     def taken_back(self) -> None:
         """Takes the attempt back: the origin tested no password."""
         self._answered()

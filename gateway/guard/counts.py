@@ -42,7 +42,7 @@ class Counts:
 
 @attrs.define
 class Rates:
-    """The rate of each client's connections: a burst at once, and then one every 60/n seconds.
+    """The rate at which each client does a thing, such as to connect: a burst at once, then one every 60/n seconds.
 
     Each client's state is one number, the time when its bucket will be empty: the leaky bucket of ATM's traffic
     contracts (GCRA, ITU-T I.371).
@@ -51,7 +51,7 @@ class Rates:
     _empty: Remembered[float] = attrs.field(factory=Remembered, init=False)
 
     def admits(self, client: Address, per_minute: int, now: float) -> bool:
-        """Whether the client may connect once more; if so, the connection is counted."""
+        """Whether the client may do it once more; if so, it is counted."""
         interval = MINUTE / per_minute
         empty = max(self._empty.get(client, now) or now, now)
         if empty - now > MINUTE - interval / 2:  # a half, since sums of fractions are not exact

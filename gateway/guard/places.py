@@ -9,16 +9,15 @@ from io import BytesIO
 from ipaddress import IPv4Address, IPv6Address
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import attrs
+import maxminddb
+from maxminddb import Reader
 
 from gateway.addresses import Address
 from gateway.files import read_regular
 from gateway.guard.access_files import AccessFile, AccessFileError, FileKind
-
-if TYPE_CHECKING:
-    from maxminddb import Reader
 
 T = TypeVar("T")
 
@@ -121,8 +120,6 @@ def _entries(reader: Reader) -> Iterator[Any]:
 
 
 def _read(path: str, kept: str, pick: Callable[[Any], T | None]) -> Database[T]:
-    import maxminddb  # only where there is a database
-
     # Not mapped: a file that is cut while it is mapped kills the process with SIGBUS.
     content = _Content(read_regular(Path(path)))
     try:

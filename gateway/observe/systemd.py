@@ -12,6 +12,7 @@ from collections import deque
 
 import attrs
 
+_MOST_LATE = 64  # messages that wait for a receiver; of more, the oldest are lost
 _LAST_WORDS = 5.0  # seconds that the end of the process waits for a receiver that has not read everything
 
 
@@ -42,11 +43,18 @@ class _Messages:
         with self._lock:
             if not self._late and _sent(address, message, socket.MSG_DONTWAIT):
                 return
+            if len(self._late) == _MOST_LATE:
+                del self._late[1]  # the first is being sent
             self._late.append((address, message))
             if len(self._late) > 1:  # the thread runs
                 return
-        self._thread = threading.Thread(target=self._work_off, daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._work_off, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the system starts no more threads
+            self._late.clear()
+        else:
+            self._thread = thread
 
     def finish(self) -> None:
         """Waits a moment for the receiver."""

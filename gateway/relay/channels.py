@@ -124,7 +124,7 @@ class Channels:
     def dial(self) -> None:
         """Dials the origin's port for the newest channel."""
         assert self._newest is not None
-        self._newest.dial()
+        self._newest.expect()
 
     def release(self) -> None:
         """Marks the transfer of the newest channel as over and whole."""

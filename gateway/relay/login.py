@@ -56,6 +56,10 @@ class Login:
         """Takes the attempt back: the origin let the client in."""
         self._applicant.succeeded()
 
+    def reapply(self) -> None:
+        """Takes the client for one that is not logged in: it logged out."""
+        self._applicant.reapply()
+
     def withdraw(self) -> None:
         """Takes the attempt back: the origin tested no password."""
         self._applicant.taken_back()

@@ -259,6 +259,8 @@ class Relay:
                 self._login.attempt()
             case do.ConfirmLogin():
                 self._login.confirm()
+            case do.ReapplyLogin():
+                self._login.reapply()
             case do.WithdrawLogin():
                 self._login.withdraw()
             case do.CountFailedLogin():

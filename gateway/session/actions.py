@@ -130,6 +130,11 @@ class ConfirmLogin:
 
 
 @attrs.frozen
+class ReapplyLogin:
+    """Take the client for one that is not logged in: it logged out."""
+
+
+@attrs.frozen
 class WithdrawLogin:
     """Take the attempt to log in back: the origin tested no password."""
 
@@ -183,6 +188,7 @@ Action = (
     | AbortData
     | AttemptLogin
     | ConfirmLogin
+    | ReapplyLogin
     | WithdrawLogin
     | CountFailedLogin
     | Arm

@@ -243,7 +243,7 @@ class Conversation:
                 return [*actions, do.CountFailedLogin()]
             case Effect.REINITIALIZED if self.login.inside:  # else the time runs, and a client could stretch it
                 self.login.reinitialized()
-                actions.append(do.Arm(Deadline.LOGIN))
+                actions += [do.ReapplyLogin(), do.Arm(Deadline.LOGIN)]
             case Effect.FEATURES:
                 clean = _features(clean, self.setting)
             case Effect.NO_FEATURES if self.setting.tls.terminates:

@@ -520,9 +520,12 @@ def test_a_crowd_that_knows_its_passwords_is_let_in() -> None:
 @QUICK
 def test_a_ban_ends_sessions_without_a_login_and_no_others() -> None:
     with stage("limits = { login_failures = 1 }") as on:
-        inside, idle, other = on.another(), on.another(), on.another(OTHER)
+        inside, idle, other, out = on.another(), on.another(), on.another(OTHER), on.another()
         inside.login()
+        out.login()
+        out.exchange(b"REIN", b"220 Ready.")
         fail(on)
+        assert out.client.reply() == b"421 Too many failed logins; closing control connection."
         assert idle.client.reply() == b"421 Too many failed logins; closing control connection."
         assert inside.exchange(b"NOOP", b"200 Fine.") == b"200 Fine."
         assert other.exchange(b"NOOP", b"200 Fine.") == b"200 Fine."

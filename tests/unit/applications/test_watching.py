@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import queue
 import threading
 from collections.abc import Iterator
@@ -17,7 +19,7 @@ from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from gateway.applications.building import CannotStart
 from gateway.applications.watching import INTERVAL, Watch
 from gateway.guard.access_files import AccessFileError, FileKind
-from gateway.guard.lists import LISTS
+from gateway.guard.lists import LISTS, NetworkList
 from gateway.guard.places import ASNS, COUNTRIES
 from gateway.observe.records import AccessFileRead, AccessFileRefused, Record
 from tests.kit import PATIENCE
@@ -274,3 +276,23 @@ def test_the_watch_outlives_a_shortage_of_threads(scene: Scene, monkeypatch: pyt
         globalLogPublisher.removeObserver(observe)
     assert lines == [f"cannot look at {scene.path}: the system starts no more threads for this process"]
     assert scene.look() == [scene.read(3)]
+
+
+def test_a_file_that_could_not_be_read_is_tried_again_though_it_does_not_change(tmp_path: Path) -> None:
+    short: list[OSError] = []
+
+    def make(path: str) -> NetworkList:
+        if short:
+            raise short[0]
+        return LISTS.make(path)
+
+    scene = Scene(tmp_path / "list", kind=FileKind(make))
+    scene.path.write_text("192.0.2.1")
+    scene.begin()
+    short.append(OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
+    scene.path.write_text("192.0.2.1\n192.0.2.2")
+    assert scene.look() == [scene.refused(": Too many open files")]
+    assert scene.look() == [], "it is told once"
+    short.clear()
+    assert scene.look() == [scene.read(2)]
+    scene.watch.stop()

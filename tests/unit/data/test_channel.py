@@ -13,6 +13,7 @@ import pytest
 from gateway.addresses import Address, SocketAddress
 from gateway.data.channel import DataChannel
 from gateway.data.port import Guest, TooManyPorts
+from gateway.data.tables import Client
 from gateway.data.usage import Ending, Usage
 from gateway.net.reactor import Reactor
 from tests.kit.manual_reactor import ManualReactor
@@ -169,3 +170,22 @@ def test_a_failure_ends_it_and_resets_who_came(house: House) -> None:
         with pytest.raises(ConnectionResetError):
             theirs.recv(1)
     assert house.ended() is Ending.INTERNAL_ERROR
+
+
+def test_a_transfer_command_gives_the_client_its_whole_time_again(house: House) -> None:
+    """It waits for the origin's port, which may take longer than what was left."""
+    house.channel.route = attrs.evolve(house.channel.route, connect_timeout=100)
+    house.channel._candidates.is_held = True
+    house.channel._candidates._state.state = Client.AWAITED
+    house.channel.open()
+    [guest] = house.ports.guests
+    guest.listening()
+    client, ours = connected()
+    with client:
+        guest.accepted(ours, CLIENT)
+        house.reactor.advance(20)
+        house.channel.expect()
+        house.reactor.advance(20)
+        assert house.ended() is None
+        house.reactor.advance(10)
+        assert house.ended() is Ending.NO_TRANSFER

@@ -191,3 +191,13 @@ def test_a_login_without_a_password(place: Place) -> None:
     inside.succeeded()
     assert [guessing.failed().banned for _ in range(3)] == [None, None, 3]
     assert place.told == [], "who is logged in goes on"
+
+
+def test_who_logged_out_is_ended_by_a_ban(place: Place) -> None:
+    outside, guessing = place.crowd(2)
+    outside.attempt()
+    outside.succeeded()
+    outside.reapply()
+    for _ in range(3):
+        guessing.failed()
+    assert place.told == ["0 banned"]

@@ -74,13 +74,46 @@ def test_a_slow_receiver_blocks_nobody_and_loses_nothing(
 ) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
     before, threads = full(systemd, tmp_path / "notify"), threading.active_count()
-    states = [f"STATUS={number}" for number in range(100)]
+    states = [f"STATUS={number}" for number in range(64)]
     for state in states:
         notify(state)  # returns
     systemd.settimeout(PATIENCE)
     assert [systemd.recv(100) for _ in range(before)] == [FULL] * before
     assert [systemd.recv(100).decode() for _ in states] == states
     until(lambda: threading.active_count() == threads)
+    notify("READY=1")
+    assert systemd.recv(100) == b"READY=1"
+
+
+@pytest.mark.timeout(PATIENCE)
+def test_of_too_many_that_wait_the_oldest_are_lost(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, systemd: socket.socket
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    before, threads = full(systemd, tmp_path / "notify"), threading.active_count()
+    for number in range(100):
+        notify(f"STATUS={number}")
+    systemd.settimeout(PATIENCE)
+    for _ in range(before):
+        systemd.recv(100)
+    states = [systemd.recv(100).decode() for _ in range(64)]
+    assert states == [f"STATUS={number}" for number in (0, *range(37, 100))]
+    until(lambda: threading.active_count() == threads)
+
+
+def test_without_a_thread_a_message_is_lost_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, systemd: socket.socket
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    before = full(systemd, tmp_path / "notify")
+    with monkeypatch.context() as short:
+        short.setattr(threading.Thread, "start", refuse)
+        notify("STATUS=0")
+    for _ in range(before):
+        systemd.recv(100)
     notify("READY=1")
     assert systemd.recv(100) == b"READY=1"
 

@@ -175,7 +175,7 @@ _ADMITTED: dict[type[do.Action], on.Event] = {
     do.AttemptLogin: on.LoginAdmitted(),
     do.ReserveData: on.DataReserved(),
 }
-_GUARD = (*_ADMITTED, do.ConfirmLogin, do.WithdrawLogin, do.FreeData)
+_GUARD = (*_ADMITTED, do.ConfirmLogin, do.ReapplyLogin, do.WithdrawLogin, do.FreeData)
 
 
 def _bytes(text: str) -> bytes:
@@ -265,6 +265,8 @@ def _told(action: do.Action) -> str:
             return "attempt login"
         case do.ConfirmLogin():
             return "confirm login"
+        case do.ReapplyLogin():
+            return "reapply"
         case do.WithdrawLogin():
             return "withdraw login"
         case do.CountFailedLogin():

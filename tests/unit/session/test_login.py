@@ -222,6 +222,23 @@ class TestGuard:
                 close: too many failed logins
         """)
 
+    def test_who_logs_out_applies_again(self, play: Playbook) -> None:
+        play.guarded = True
+        play("""
+            client: USER x
+                origin: USER x
+            origin: 230 In
+                confirm login
+                disarm login
+                client: 230 In
+            client: REIN
+                origin: REIN
+            origin: 220 Ready
+                reapply
+                arm login
+                client: 220 Ready
+        """)
+
     def test_a_ban_ends_a_session(self, play: Playbook) -> None:
         play.guarded = True
         play("""
