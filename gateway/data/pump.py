@@ -86,6 +86,19 @@ class CopyPump:
 _SHARED = bytearray(BUFFER)
 
 
+_NO = b"\0" * 4
+_SIOCATMARK = 0x8905  # asm-generic/sockios.h; the few machines that number it otherwise do not know this one
+
+
+def _at_mark(source: Leg) -> bool:
+    """Whether an urgent byte comes next: splice(2) stops in front of it as if nothing had come, or as if it were the
+    end."""
+    try:
+        return fcntl.ioctl(source.fileno(), _SIOCATMARK, _NO) != _NO
+    except OSError:
+        return False
+
+
 @attrs.define
 class SplicePump:
     """A pump that moves the bytes inside the kernel, through a pipe (splice(2)); Linux only."""
@@ -106,10 +119,12 @@ class SplicePump:
     def fill(self, source: Leg, most: int = CHUNK) -> int:
         assert self._pipe is not None
         moved = 0
-        with contextlib.suppress(BlockingIOError):
+        try:
             moved = os.splice(source.fileno(), self._pipe[1], most, flags=_SPLICE_FLAGS)
-        if not moved:
-            # In front of an urgent byte splice(2) stops as if nothing had come, or as if it were the end.
+        except BlockingIOError:
+            if not _at_mark(source):
+                raise
+        if not moved and _at_mark(source):
             moved = os.write(self._pipe[1], source.receive(min(most, select.PIPE_BUF)))  # an empty pipe takes as many
         self.pending += moved
         return moved
