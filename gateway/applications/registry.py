@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
+from typing import Any
 from weakref import WeakValueDictionary
 
 import attrs
@@ -23,6 +24,7 @@ from gateway.applications.watching import Look, Watch
 from gateway.config import Config, Geo
 from gateway.data.bandwidth import Bandwidth
 from gateway.data.port import DataPorts
+from gateway.guard.access_files import AccessFile
 from gateway.guard.admission import Known
 from gateway.guard.counts import Counts
 from gateway.net.acceptor import Acceptor
@@ -166,10 +168,12 @@ class Registry:
         shared = Shared(self._data_ports, publics, self.note)
         built = Built({}, publics, {}, [])
         for application in wanted.applications:
-            for key in building.file_keys(application, wanted.geo):
+            keys = tuple(building.file_keys(application, wanted.geo))
+            for key in keys:
                 if key not in built.watches:
                     self._watch(key, built)
-            built.applications[application.name] = self._running(application, wanted.geo, shared, built.watches)
+            access_files = {key: built.watches[key].file for key in keys}
+            built.applications[application.name] = self._running(application, wanted.geo, shared, access_files)
         return built
 
     def _watch(self, key: FileKey, built: Built) -> None:
@@ -182,9 +186,8 @@ class Registry:
         built.looks.append((watch, before, watch.look()))
 
     def _running(
-        self, wanted: config.Application, geo: Geo, shared: Shared, watches: Mapping[FileKey, Watch]
+        self, wanted: config.Application, geo: Geo, shared: Shared, access_files: Mapping[FileKey, AccessFile[Any]]
     ) -> Running:
-        access_files = {key: watches[key].file for key in building.file_keys(wanted, geo)}
         before, files = self._now.applications.get(wanted.name), (*building.files(wanted.tls), *access_files.values())
         if before is not None and before.is_still(wanted, files):
             return before

@@ -9,6 +9,7 @@ import socket
 import attrs
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from gateway.net.clock import call_off
 from gateway.observe.records import DescriptorsExhausted, Note
 
 _INTERVAL = 60.0  # seconds between two events
@@ -58,20 +59,21 @@ class Shortage:
 
     def close(self) -> None:
         """Tells of those who were not told of yet, and spares no descriptor any more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._tell()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        call_off(self._timer)
+        self._timer = None
+        self._write_down()
         self._give_up_spare()
 
     def _tell(self) -> None:
-        self._timer = None
-        if self._refused is not None:
-            self.note(DescriptorsExhausted(self._refused))
-            self._refused = None
-            self._timer = self.reactor.callLater(_INTERVAL, self._tell)
+        self._timer = self.reactor.callLater(_INTERVAL, self._tell) if self._write_down() else None
+
+    def _write_down(self) -> bool:
+        """Writes the event, and gives whether there was a shortage since the last one."""
+        refused, self._refused = self._refused, None
+        if refused is None:
+            return False
+        self.note(DescriptorsExhausted(refused))
+        return True
 
     def _give_up_spare(self) -> None:
         if self._spare is not None:

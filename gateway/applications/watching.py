@@ -57,8 +57,9 @@ def look(kind: FileKind[Any], path: str, before: Look | None) -> Look:
     except AccessFileError as error:
         # A file that could not be read, for want of a descriptor say, is tried again though it does not change.
         found = Look(None if isinstance(error.__cause__, OSError) else now, None, str(error))
-    same = before is not None and (before.state, before.reason) == (found.state, found.reason)
-    return before if before is not None and same else found
+    if before is not None and (before.state, before.reason) == (found.state, found.reason):
+        return before
+    return found
 
 
 @attrs.define(eq=False)

@@ -17,6 +17,7 @@ from gateway.addresses import Address
 from gateway.data.tables import CLIENT, Cause, Client
 from gateway.data.usage import Ending
 from gateway.machine import Machine
+from gateway.net.clock import call_off
 from gateway.net.leg import Leg
 from gateway.net.tls_leg import Handshake, TLSLeg
 
@@ -66,8 +67,7 @@ class _Candidate:
 
     def rest(self) -> None:
         """Waits for no more bytes."""
-        if self.silence is not None and self.silence.active():
-            self.silence.cancel()
+        call_off(self.silence)
         self.silence = None
 
 
@@ -140,8 +140,8 @@ class Candidates:
         leg = candidate.leg
         candidate.leg = secure = TLSLeg(leg.reactor, leg.hand_over(), handshake=self._handshake)
         secure.failed = self.host.failed
-        candidate.silence = self.reactor.callLater(SILENCE, self._silent_for_long, candidate)
         self._heard(candidate)
+        candidate.silence = self.reactor.callLater(SILENCE, self._silent_for_long, candidate)
         secure.secure(lambda failure: self._greeted(candidate, failure), lambda: self._heard(candidate))
 
     def _heard(self, candidate: _Candidate) -> None:

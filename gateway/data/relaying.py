@@ -13,6 +13,7 @@ from gateway.data.flow import Flow
 from gateway.data.pump import Pump
 from gateway.data.throttled import ThrottledPump
 from gateway.data.usage import Ending
+from gateway.net.clock import call_off
 from gateway.net.leg import Leg
 from gateway.net.tls_leg import TLSLeg
 
@@ -81,8 +82,7 @@ class Relaying:
 
     def close(self) -> None:
         """Ends the relaying. The host closes the legs."""
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        call_off(self._timer)
         for flow in (self._to_client, self._to_origin):
             if flow is not None:
                 flow.pump.close()

@@ -51,6 +51,11 @@ class Command:
         return self.verb in VERBS and VERBS[self.verb].writes
 
     @property
+    def transfers(self) -> bool:
+        """Whether the command moves bytes over a data connection, as far as the gateway knows its verb."""
+        return self.verb in VERBS and VERBS[self.verb].transfers
+
+    @property
     def foreign(self) -> bool:
         """Whether another protocol's client (HTTP, SMTP) begins like this."""
         return self.verb in _FOREIGN_VERBS

@@ -1,9 +1,11 @@
-"""The reactor's clock, made to go forward only."""
+"""The reactor's clock, made to go forward only, and the calls that wait for it."""
 
 from __future__ import annotations
 
 import time
 from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall
 
 
 def use_monotonic_clock(reactor: Any) -> None:
@@ -19,3 +21,12 @@ def use_monotonic_clock(reactor: Any) -> None:
     for call in reactor.getDelayedCalls():
         call.time += shift
         call.seconds = time.monotonic
+
+
+def call_off(timer: IDelayedCall | None) -> None:
+    """Cancels a call. It does nothing where there is none, or where it was made already.
+
+    A call that was made still holds its callback: its owner lets go of it as well, to break the cycle.
+    """
+    if timer is not None and timer.active():
+        timer.cancel()

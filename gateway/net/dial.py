@@ -11,6 +11,7 @@ import attrs
 from twisted.internet.interfaces import IDelayedCall
 
 from gateway.addresses import SocketAddress
+from gateway.net.clock import call_off
 from gateway.net.leg import Leg, nothing
 from gateway.net.reactor import Reactor
 
@@ -68,10 +69,8 @@ class Dial:
             self._leg.reset()
 
     def _stop(self) -> None:
-        if self._timer is not None:
-            if self._timer.active():
-                self._timer.cancel()
-            self._timer = None  # a timer that has passed still holds its callback
+        call_off(self._timer)
+        self._timer = None
 
     def _answered(self) -> None:
         leg = self._leg

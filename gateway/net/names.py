@@ -11,6 +11,7 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IAddress, IDelayedCall, IHostResolution, IResolutionReceiver
 from zope.interface import implementer
 
+from gateway.net.clock import call_off
 from gateway.net.dial import Dial
 from gateway.net.leg import Leg
 from gateway.net.reactor import Reactor
@@ -72,9 +73,8 @@ class _ByName:
         """Gives up; ``done`` is not called any more."""
         if self._resolution is not None:
             self._resolution.cancel()
-        for timer in (self._next, self._late):
-            if timer is not None and timer.active():
-                timer.cancel()
+        call_off(self._next)
+        call_off(self._late)
         for attempt in self._attempts.values():
             attempt.cancel()
         self._attempts.clear()
@@ -97,8 +97,7 @@ class _ByName:
             self._end(f"the name {self.host} has no address, or cannot be looked up")
 
     def _try_next(self) -> None:
-        if self._next is not None and self._next.active():
-            self._next.cancel()
+        call_off(self._next)
         address = self._addresses.pop(0)
         if self._addresses:
             self._next = self.reactor.callLater(_STAGGER, self._try_next)

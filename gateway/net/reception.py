@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from gateway.addresses import Address, SocketAddress, peer_address
+from gateway.net.clock import call_off
 from gateway.net.proxy_header import DEADLINE, MAX_HEADER, BadHeader, ProxyInfo, read
 from gateway.net.reactor import Reactor
 
@@ -98,8 +99,7 @@ class Newcomer:
         del self.crowd[self]
         if self._timer is not None:
             self.reactor.removeReader(self)
-            if self._timer.active():
-                self._timer.cancel()
+            call_off(self._timer)
         return self.connection
 
     def refuse(self, reason: str | None) -> None:

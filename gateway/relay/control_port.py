@@ -13,6 +13,7 @@ from gateway.ftp.replies import Reply
 from gateway.guard.admission import Refusal
 from gateway.guard.places import Place
 from gateway.net.acceptor import Acceptor
+from gateway.net.clock import call_off
 from gateway.net.leg import Leg
 from gateway.net.proxy_header import ProxyInfo
 from gateway.net.reactor import Reactor
@@ -118,7 +119,7 @@ class ControlPort:
         if not self._relays:
             return succeed(None)
         late = self.reactor.callLater(self.drain, self.hurry)
-        return self.empty().addBoth(lambda _: late.cancel() if late.active() else None)
+        return self.empty().addBoth(lambda _: call_off(late))
 
     def hurry(self) -> None:
         """Ends every running session now, with its transfer."""

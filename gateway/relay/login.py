@@ -11,6 +11,7 @@ from gateway.addresses import Address
 from gateway.guard.admission import Guard
 from gateway.guard.applicants import Answer, Applicant
 from gateway.guard.logins import Consequence
+from gateway.net.clock import call_off
 from gateway.observe.records import ClientBanned, Record
 from gateway.session import events as on
 
@@ -76,10 +77,8 @@ class Login:
 
     def close(self) -> None:
         """Ends the login with the session. An attempt that was not answered has failed."""
-        if self._tarpit is not None:
-            if self._tarpit.active():
-                self._tarpit.cancel()
-            self._tarpit = None  # a timer that has passed still holds its callback
+        call_off(self._tarpit)
+        self._tarpit = None
         self._write_down(self._applicant.leave())
 
     def _write_down(self, consequence: Consequence) -> None:

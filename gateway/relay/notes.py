@@ -25,7 +25,6 @@ class Notes:
     :param client: the client's address.
     :param seconds: the clock.
     :param guard: bounds the events of a client.
-    :param address: the client's address, as the guard takes it.
     :param origin: the origin's address, once it is known.
     :param client_tls: TLS on the client's control connection; None in the clear.
     :param origin_tls: TLS on the origin's control connection; None in the clear.
@@ -33,10 +32,9 @@ class Notes:
 
     note: Note = attrs.field(repr=False)
     session: int
-    client: str
+    client: Address
     seconds: Callable[[], float] = attrs.field(repr=False)
     guard: Guard = attrs.field(repr=False)
-    address: Address = attrs.field(repr=False)
     origin: str | None = attrs.field(default=None, init=False)
     client_tls: TLSParameters | None = attrs.field(default=None, init=False)
     origin_tls: TLSParameters | None = attrs.field(default=None, init=False)
@@ -52,7 +50,7 @@ class Notes:
         """Writes an event down, unless there were too many of its kind: so a scanner cannot fill the disk."""
         if not record.always and not self._admits(record.name):
             return
-        self.note(record, session=self.session, client=self.client)
+        self.note(record, session=self.session, client=str(self.client))
 
     def connected(self, proxy: str | None, place: Place) -> None:
         """Writes that the session begins.
@@ -95,7 +93,7 @@ class Notes:
         told = self._told.get(name, 0)
         if told > MAX_EVENTS:
             return False
-        if told == MAX_EVENTS or not self.guard.admits_event(self.address):
+        if told == MAX_EVENTS or not self.guard.admits_event(self.client):
             self._told[name] = MAX_EVENTS + 1
             self(EventsWithheld(name))
             return False

@@ -78,7 +78,7 @@ class Relay:
         own = proxy.ProxyInfo((peer_address(peer[0]), peer[1]), (local, leg.socket.getsockname()[1]))
         self._ends = told or own
         client = self._ends.client[0]
-        self._notes = Notes(terms.note, self.number, str(client), self.reactor.seconds, terms.guard, client)
+        self._notes = Notes(terms.note, self.number, client, self.reactor.seconds, terms.guard)
         self._channels = Channels(self.reactor, terms, self, self._ends, local)
         self._judge = Judge(
             Setting(
@@ -103,6 +103,10 @@ class Relay:
         self._notes(record)
 
     # Both sides
+
+    @property
+    def _sides(self) -> tuple[Side, ...]:
+        return (self._client,) if self._origin is None else (self._client, self._origin)
 
     def received(self, side: Side, data: bytes) -> None:
         """Takes bytes of a control connection."""
@@ -205,14 +209,13 @@ class Relay:
         except Exception:
             _log.failure("[{name}] session {number}: not closed", name=self.terms.name, number=self.number)
             self._tell_end(do.Outcome.INTERNAL_ERROR)
-            for side in (self._client, self._origin):
-                if side is not None:
-                    side.abort()
+            for side in self._sides:
+                side.abort()
 
     def _leave(self) -> None:
         if self._left or self._channels:
             return
-        if not any(side is not None and side.up for side in (self._client, self._origin)):
+        if not any(side.up for side in self._sides):
             self._left = True
             # Break reference cycles by hand: the collector runs rarely and pauses every session.
             del self._client, self._origin, self._channels, self._deadlines, self._dialling, self._opaque, self._login
@@ -328,9 +331,8 @@ class Relay:
     def _close(self, outcome: do.Outcome) -> None:
         self._let_go(outcome)
         self._tell_end(outcome)
-        for side in (self._client, self._origin):
-            if side is not None:
-                side.close()
+        for side in self._sides:
+            side.close()
 
     def _tell_end(self, outcome: do.Outcome) -> None:
         channels = self._channels

@@ -8,6 +8,7 @@ from typing import Protocol
 import attrs
 from twisted.internet.interfaces import IDelayedCall
 
+from gateway.net.clock import call_off
 from gateway.net.leg import Leg
 from gateway.net.reactor import Reactor
 from gateway.net.tls_leg import Handshake, TLSBroken, TLSLeg
@@ -196,10 +197,8 @@ class Side:
         if not self.up:
             return
         self.up = False
-        if self._timer is not None:
-            if self._timer.active():
-                self._timer.cancel()
-            self._timer = None  # a timer that has passed still holds its callback
+        call_off(self._timer)
+        self._timer = None
         if isinstance(error, ConnectionAbortedError):
             self.leg.reset()
         else:

@@ -6,7 +6,7 @@ import enum
 
 import attrs
 
-from gateway.ftp.commands import VERBS, Command, Kind
+from gateway.ftp.commands import Command
 from gateway.ftp.replies import Reply
 from gateway.machine import Machine
 from gateway.session.tables import PROTECTION, Cause, Protection
@@ -140,8 +140,6 @@ class ClientTLS:
             return None
         if command.verb in _LOGIN_VERBS and self._state.state is Protection.CLEAR:
             return CONTROL_REQUIRED
-        verb = VERBS.get(command.verb)
-        transfers = verb is not None and verb.kind in (Kind.TO_CLIENT, Kind.TO_ORIGIN)
-        if require is Requirement.DATA and transfers and not self.private:
+        if require is Requirement.DATA and command.transfers and not self.private:
             return DATA_REQUIRED
         return None

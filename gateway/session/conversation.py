@@ -99,16 +99,15 @@ class Conversation:
         if refused is NOT_UNDERSTOOD:  # the verb may be anything, even a password
             return self._refuse(refused, self._tolerance.unknown(), "?")
         self._tolerance.known()
-        verb = VERBS.get(item.verb)
-        transfers = verb is not None and verb.transfers
         if refused is not None:
-            return self._refuse(refused, None, item.verb.decode()) + (self._forget_restart() if transfers else [])
+            told = self._refuse(refused, None, item.verb.decode())
+            return told + self._forget_restart() if item.transfers else told
         if item.verb == b"AUTH" and self.queue and not self.client_tls.secure:
             return self._end(injected())
-        if verb is not None and verb.kind is Kind.TLS and self.setting.tls.terminates:
+        if item.verb in _TLS_VERBS and self.setting.tls.terminates:
             answer = self.client_tls.answer(item)
             return [do.StartClientTLS(answer.render()) if answer is STARTING else send(answer)]
-        if transfers:
+        if item.transfers:
             return self._begin_transfer(item)
         if item.verb in ATTEMPTS:
             self.login.attempt = item
@@ -130,9 +129,10 @@ class Conversation:
 
     def _transfer(self, command: Command | None) -> Actions:
         """Asks for a transfer once its turn has come; while bytes move no session is idle."""
+        asked: Actions = []
         if command is not None:
             self._restarts = False
-        asked = [] if command is None else self._ask(Exchange(command, command))
+            asked = self._ask(Exchange(command, command))
         return [*asked, do.Disarm(Deadline.IDLE)] if self.transfers.moving else asked
 
     def _forget_restart(self) -> Actions:
@@ -153,7 +153,7 @@ class Conversation:
             case b"PASV" | b"EPSV" if not asks_for_no_port(command):
                 return self.transfers.reserve(Exchange(command, self._without_family(command)))
             case b"EPSV":  # Pure-FTPd takes ALL for itself alone: with a space around it, it opens a port
-                return actions + self._ask(Exchange(command, Command(b"EPSV", (command.argument or b"").strip())))
+                return self._ask(Exchange(command, Command(b"EPSV", (command.argument or b"").strip())))
         return actions if self._over else actions + self._ask(Exchange(command, command))
 
     def _without_family(self, command: Command) -> Command:
@@ -200,12 +200,11 @@ class Conversation:
             if not reply.preliminary:
                 self.exchanges.remove(exchange)
             return []
-        verb = VERBS.get(exchange.asked.verb)
-        transfer = verb is not None and verb.transfers
+        transfer = exchange.asked.transfers
         if reply.preliminary:
             if transfer:
                 transfers.preliminary()
-            freed = transfers.accepted() if transfer or verb is None else []
+            freed = transfers.accepted() if transfer or exchange.asked.verb not in VERBS else []
             return [*freed, *transfers.start(), send(clean)]
         self.exchanges.remove(exchange)
         return self._end_transfer(reply, clean) if transfer else self._end_exchange(exchange, reply, clean)

@@ -15,6 +15,7 @@ from gateway import config
 from gateway.config import Config
 from gateway.service import Gateway
 from tests.kit import PATIENCE
+from tests.kit.threads import no_more_threads
 from tests.reactor.conftest import aside, greeted, greeting, is_open, reactor, turn
 
 App = Callable[..., str]
@@ -152,13 +153,7 @@ async def test_a_fault_of_ours_is_told_and_the_next_reload_works(
 
 
 @ensureDeferred
-async def test_a_shortage_of_threads_is_told_and_the_next_reload_works(
-    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> None:
-        raise RuntimeError("can't start new thread")
-
-    with monkeypatch.context() as full:
-        full.setattr(threading.Thread, "start", refuse)
+async def test_a_shortage_of_threads_is_told_and_the_next_reload_works(gateway: Gateway) -> None:
+    with no_more_threads():
         assert await gateway.reload() == ("the system starts no more threads for this process",)
     assert await gateway.reload() == ()

@@ -12,6 +12,7 @@ import pytest
 
 from gateway.threads import NoThread, in_own_thread
 from tests.kit import PATIENCE
+from tests.kit.threads import no_more_threads
 
 
 class Turns:
@@ -44,13 +45,9 @@ def test_the_exception_comes_back() -> None:
     assert found == [ValueError]
 
 
-def test_no_thread_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise RuntimeError("can't start new thread")
-
+def test_no_thread_is_a_failure() -> None:
     found: list[Any] = []
-    with monkeypatch.context() as full:
-        full.setattr(threading.Thread, "start", refuse)
+    with no_more_threads():
         in_own_thread(Turns(), int).addErrback(lambda failure: found.append(failure.type))  # type: ignore[arg-type]
     assert found == [NoThread]
 

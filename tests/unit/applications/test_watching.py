@@ -25,6 +25,7 @@ from gateway.observe.records import AccessFileRead, AccessFileRefused, Record
 from tests.kit import PATIENCE
 from tests.kit.databases import asn_database, country_database
 from tests.kit.mistakes import Planted, failure_of
+from tests.kit.threads import no_more_threads
 
 
 class Reactor(Clock):
@@ -257,10 +258,7 @@ def test_a_mistake_of_ours_is_logged_and_the_watch_goes_on(slow: tuple[Scene, Sl
     assert scene.look() == [scene.read(3)]
 
 
-def test_the_watch_outlives_a_shortage_of_threads(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise RuntimeError("can't start new thread")
-
+def test_the_watch_outlives_a_shortage_of_threads(scene: Scene) -> None:
     scene.path.write_text("192.0.2.0/24\n198.51.100.0/24\n203.0.113.0/24\n")
     lines: list[str | None] = []
 
@@ -269,8 +267,7 @@ def test_the_watch_outlives_a_shortage_of_threads(scene: Scene, monkeypatch: pyt
 
     globalLogPublisher.addObserver(observe)
     try:
-        with monkeypatch.context() as full:
-            full.setattr(threading.Thread, "start", refuse)
+        with no_more_threads():
             scene.reactor.advance(INTERVAL)
     finally:
         globalLogPublisher.removeObserver(observe)

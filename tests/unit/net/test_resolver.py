@@ -17,6 +17,7 @@ from zope.interface import implementer
 
 from gateway.net.resolver import FAILURE_SHARED, SHARED, Resolver
 from tests.kit import PATIENCE
+from tests.kit.threads import no_more_threads
 
 ONE, SIX = "192.0.2.1", "2001:db8::1"
 
@@ -204,12 +205,8 @@ def test_old_answers_are_forgotten(names: Names) -> None:
     assert len(names.resolver._look_ups) == 1
 
 
-def test_no_thread_is_no_address_for_the_moment(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise RuntimeError("can't start new thread")
-
-    with monkeypatch.context() as full:
-        full.setattr(threading.Thread, "start", refuse)
+def test_no_thread_is_no_address_for_the_moment(names: Names) -> None:
+    with no_more_threads():
         receiver = names.ask()
     assert (receiver.addresses, receiver.completed) == ([], 1)
     names.turns.advance(FAILURE_SHARED)

@@ -14,6 +14,7 @@ from gateway.observe.systemd import notify, notify_reloading
 from tests.kit import PATIENCE
 from tests.kit.programs import environment, running, until
 from tests.kit.sockets import FULL, full
+from tests.kit.threads import no_more_threads
 
 
 @pytest.fixture
@@ -104,13 +105,9 @@ def test_of_too_many_that_wait_the_oldest_are_lost(
 def test_without_a_thread_a_message_is_lost_and_nothing_else(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, systemd: socket.socket
 ) -> None:
-    def refuse(*_: object) -> None:
-        raise RuntimeError("can't start new thread")
-
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
     before = full(systemd, tmp_path / "notify")
-    with monkeypatch.context() as short:
-        short.setattr(threading.Thread, "start", refuse)
+    with no_more_threads():
         notify("STATUS=0")
     for _ in range(before):
         systemd.recv(100)

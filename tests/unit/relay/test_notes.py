@@ -40,7 +40,7 @@ class Book:
         self.noted.append(record)
 
     def notes(self, guard: Guard | None = None) -> Notes:
-        return Notes(self.note, 7, "192.0.2.7", lambda: self.now, guard or self.guard(), CLIENT)
+        return Notes(self.note, 7, CLIENT, lambda: self.now, guard or self.guard())
 
     def guard(self) -> Guard:
         limits = AdmissionLimits(0, 0, 0, 0, LoginLimits(0, 0.0, 0.0))
